@@ -1,0 +1,43 @@
+"""What Spark itself wrote into a query's checkpoint folder: its identity and the offsets of a batch."""
+
+import json
+from typing import Any
+
+from lakehouse.errors import LakehouseError
+from runtime.storage import Storage
+
+
+def checkpoint_id(checkpoint: Storage) -> str:
+    """The id that Spark gave the query when it made the checkpoint; a new checkpoint has a new one.
+
+    Transaction ids carry it: batch numbers of a new checkpoint begin at 0 again, and Delta would silently skip them.
+    Raises LakehouseError if the checkpoint has no readable `metadata` file.
+    """
+    content = checkpoint.read("metadata")
+    try:
+        return str(json.loads(content or b"")["id"])
+    except (ValueError, KeyError) as error:
+        raise LakehouseError(
+            f"{checkpoint.uri}/metadata is missing or damaged: restore it, or remove the whole checkpoint folder to "
+            "start over (nothing is merged twice)"
+        ) from error
+
+
+def batch_offsets(checkpoint: Storage, batch: int) -> list[Any]:
+    """The sources' offsets that end the batch, as Spark's offset log holds them; empty where the batch is unknown."""
+    content = checkpoint.read(f"offsets/{batch}") if batch >= 0 else None
+    if content is None:
+        return []
+    return [None if line == "-" else json.loads(line) for line in content.decode().splitlines()[2:]]
+
+
+def delta_range(checkpoint: Storage, batch: int, source: int = 0) -> tuple[int, int]:
+    """First and last version of the Delta table that the batch reads from its source number `source`.
+
+    An offset of version v with index -1 ends before v; otherwise v itself is (partly) read.
+    """
+    start, end = batch_offsets(checkpoint, batch - 1), batch_offsets(checkpoint, batch)
+    first = start[source]["reservoirVersion"] if start and start[source] else 0
+    last = end[source]["reservoirVersion"] if end and end[source] else first
+    finished = bool(end and end[source] and end[source]["index"] == -1)
+    return int(first), max(int(first), int(last) - (1 if finished else 0))

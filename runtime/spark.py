@@ -1,0 +1,73 @@
+"""The Spark session of every job: Delta, S3A, UTC, and the settings that measuring small batches asked for."""
+
+import os
+import sys
+
+from pyspark.sql import SparkSession
+
+from lakehouse.settings import Settings
+from runtime.jars import jar_paths
+from runtime.java import java_home
+
+# Why each differs from Spark's default is in docs/adr (micro-batch cost): small batches are all fixed cost.
+SMALL_BATCHES = {
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.sources.parallelPartitionDiscovery.threshold": "1000",
+    "spark.sql.streaming.numRecentProgressUpdates": "20",
+    "spark.databricks.delta.merge.materializeSource": "none",
+    "spark.databricks.delta.stalenessLimit": "0",
+}
+
+
+def create_session(application: str, settings: Settings) -> SparkSession:
+    """A session with Delta and S3A for the job called `application`, running in this process.
+
+    Reads `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, … from the environment; on EMR and Glue, where Spark is already
+    set up by the platform, only the SQL settings take effect. Raises LakehouseError when Java or a jar is missing.
+    """
+    os.environ["JAVA_HOME"] = str(java_home())
+    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    builder = SparkSession.builder.appName(application)
+    if "spark.master" not in os.environ.get("PYSPARK_SUBMIT_ARGS", ""):
+        builder = builder.master("local[*]")
+    configuration = {
+        "spark.jars": ",".join(str(path) for path in jar_paths()),
+        "spark.driver.memory": settings.driver_memory,
+        # One machine, short batches: start fast and leave the cores to the work instead of to the optimising compiler.
+        "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Djava.net.preferIPv4Stack=true",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
+        "spark.sql.warehouse.dir": str(settings.state_directory.absolute() / "spark-warehouse"),
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        **SMALL_BATCHES,
+        **_s3a(),
+    }
+    if settings.root.startswith("s3"):
+        # S3 has no rename: checkpoint files are written where they belong, and aborted when they fail.
+        configuration["spark.sql.streaming.checkpointFileManagerClass"] = (
+            "org.apache.spark.internal.io.cloud.AbortableStreamBasedCheckpointFileManager"
+        )
+    session = builder.config(map=configuration).getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    return session
+
+
+def _s3a() -> dict[str, str]:
+    """S3A for an emulator's endpoint; none set means AWS itself, where the platform's defaults are right."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint is None:
+        return {}
+    return {
+        "spark.hadoop.fs.s3a.endpoint": endpoint,
+        "spark.hadoop.fs.s3a.endpoint.region": os.environ.get("AWS_REGION", "us-east-1"),
+        "spark.hadoop.fs.s3a.path.style.access": "true",
+        "spark.hadoop.fs.s3a.connection.ssl.enabled": str(endpoint.startswith("https://")).lower(),
+        "spark.hadoop.fs.s3a.aws.credentials.provider": "software.amazon.awssdk.auth.credentials.EnvironmentVariableCredentialsProvider",
+    }

@@ -1,0 +1,117 @@
+"""Small objects beside the tables (ledgers, plans) and landing files, in a folder or in S3.
+
+Delta tables are Spark's; this is for everything that needs put-if-absent or plain bytes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+import os
+
+import boto3
+import obstore
+from obstore.auth.boto3 import Boto3CredentialProvider
+from obstore.exceptions import AlreadyExistsError, NotFoundError
+from obstore.store import LocalStore, ObjectStore, S3Store
+
+from lakehouse.errors import LakehouseError
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """What a listing tells of one object: `key` below the storage's address, `size` in bytes, UTC `modified`."""
+
+    key: str
+    size: int
+    etag: str
+    modified: datetime
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Objects below one address: a folder, or `s3://bucket/prefix` with endpoint and credentials from `AWS_*`.
+
+    It holds no connection, so it may be pickled into a task.
+    """
+
+    uri: str
+
+    @classmethod
+    def open(cls, uri: str) -> "Storage":
+        """The storage at a folder or an `s3://` (or `s3a://`) address."""
+        return cls("s3://" + uri.removeprefix("s3a://") if uri.startswith("s3a://") else uri)
+
+    def read(self, key: str) -> bytes | None:
+        """The object's bytes, or None if there is none."""
+        try:
+            return bytes(obstore.get(_store(self.uri, os.getpid()), key).bytes())
+        except (NotFoundError, FileNotFoundError):
+            return None
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """Writes the object unless there is one; False says that there is, and leaves it as it is.
+
+        Atomic between processes and machines (S3: `If-None-Match: *`; folder: a link made in one step).
+        """
+        try:
+            obstore.put(_store(self.uri, os.getpid()), key, data, mode="create", use_multipart=False)
+        except AlreadyExistsError:
+            return False
+        return True
+
+    def put(self, key: str, data: bytes) -> None:
+        """Writes the object, over the one that may be there."""
+        obstore.put(_store(self.uri, os.getpid()), key, data)
+
+    def list(self, prefix: str = "") -> list[StoredObject]:
+        """All objects whose key starts with the folder `prefix`, sorted by key."""
+        found = [
+            StoredObject(meta["path"], meta["size"], (meta["e_tag"] or "").strip('"'), meta["last_modified"])
+            for page in obstore.list(_store(self.uri, os.getpid()), prefix or None)
+            for meta in page
+        ]
+        return sorted(found, key=lambda each: each.key)
+
+    def chunks(self, key: str) -> Iterator[bytes]:
+        """The object's bytes in pieces of some megabytes. Raises FileNotFoundError if there is none."""
+        try:
+            result = obstore.get(_store(self.uri, os.getpid()), key)
+        except NotFoundError as error:
+            raise FileNotFoundError(f"{self.uri}/{key}") from error
+        for chunk in result.stream(min_chunk_size=4 * 1024 * 1024):
+            yield bytes(chunk)
+
+    def delete(self, key: str) -> None:
+        """Removes the object; none there is fine."""
+        try:
+            obstore.delete(_store(self.uri, os.getpid()), key)
+        except (NotFoundError, FileNotFoundError):
+            return
+
+
+@lru_cache(maxsize=64)
+def _store(uri: str, process: int) -> ObjectStore:
+    """One client per address and process: a client does not survive a fork, hence `process` in the key."""
+    if not uri.startswith("s3://"):
+        if "://" in uri:
+            raise LakehouseError(f"{uri!r}: only a folder or s3://bucket/prefix can hold a lake")
+        folder = Path(uri).absolute()
+        return LocalStore(folder, mkdir=True)
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    session = boto3.session.Session()
+    region = session.region_name or "us-east-1"
+    credentials = Boto3CredentialProvider(session)
+    if endpoint is None:
+        return S3Store(bucket, prefix=prefix or None, region=region, credential_provider=credentials)
+    return S3Store(
+        bucket,
+        prefix=prefix or None,
+        region=region,
+        credential_provider=credentials,
+        endpoint=endpoint,
+        virtual_hosted_style_request=False,
+        client_options={"allow_http": endpoint.startswith("http://")},
+    )

@@ -1,0 +1,95 @@
+"""Kinesis to bronze: every record as it came, in the one envelope of the bronze tables."""
+
+import json
+from collections.abc import Sequence
+
+from pyspark.sql import Column, DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.streaming.query import StreamingQuery
+
+from lakehouse.layout import Layout, spark_path
+from lakehouse.schemas import bronze_schema
+from lakehouse.settings import Settings
+from runtime.checkpoints import checkpoint_id
+from runtime.commits import CODE_VERSION, transaction
+from runtime.storage import Storage
+from runtime.tables import ensure_table
+from streaming.kinesis import KinesisDataSource
+
+BRONZE_PROPERTIES = {"delta.appendOnly": "true", "delta.checkpointInterval": "200"}
+
+
+def envelope(records: DataFrame, ingested_at: Column) -> DataFrame:
+    """Kinesis records in the bronze envelope.
+
+    Takes the columns of the Kinesis source. Data that is no UTF-8 becomes base64, marked in `payload_encoding`.
+    """
+    text = F.try_validate_utf8(F.col("data").cast("string"))
+    parts = ("stream", "shard_id", "sequence_number", F.col("sub_sequence_number").cast("string"))
+    return records.select(
+        F.concat_ws("/", *parts).alias("record_id"),
+        F.coalesce(text, F.base64("data")).alias("payload"),
+        F.when(text.isNull(), "base64").otherwise("utf8").alias("payload_encoding"),
+        "arrived_at",
+        ingested_at.alias("ingested_at"),
+        "partition_key",
+        F.to_date("arrived_at").alias("ingest_date"),
+    )
+
+
+def start(spark: SparkSession, settings: Settings, source: str, trigger: dict[str, str]) -> StreamingQuery:
+    """Starts the long-running query that appends the source's stream to its bronze table."""
+    layout = Layout(settings.root)
+    uri, checkpoint = layout.table(f"bronze.{source}"), layout.checkpoint("bronze", source)
+    ensure_table(spark, uri, bronze_schema(), ["ingest_date"], BRONZE_PROPERTIES)
+    spark.dataSource.register(KinesisDataSource)
+
+    def append(records: DataFrame, batch: int) -> None:
+        """1 Read the batch once and hold it. 2 Count it by shard, for its lineage. 3 Append it in one commit whose
+        transaction id makes a second attempt a no-op."""
+        app_id = f"{checkpoint_id(Storage.open(checkpoint))}:bronze.{source}"
+        # 1
+        held = records.persist()
+        # 2
+        ranges = _ranges(held)
+        # 3
+        if ranges:
+            with transaction(records.sparkSession, app_id, batch, _lineage(source, batch, ranges)):
+                rows = envelope(held, F.current_timestamp())
+                rows.coalesce(1).write.format("delta").mode("append").save(spark_path(uri))
+        held.unpersist()
+
+    records = (
+        spark.readStream.format("kinesis")
+        .option("stream", settings.streams[source])
+        .option("region", settings.region)
+        .option("ledger", f"{checkpoint}/ledger")
+        .option("maxRecordsPerShard", settings.batch_records)
+        .load()
+    )
+    writer = records.writeStream.queryName(f"bronze.{source}").foreachBatch(append)
+    return writer.option("checkpointLocation", spark_path(checkpoint)).trigger(**trigger).start()  # type: ignore[arg-type]
+
+
+def _ranges(records: DataFrame) -> list[Row]:
+    shards = records.groupBy("stream", "shard_id")
+    bounds = [F.min("sequence_number").alias("from"), F.max("sequence_number").alias("to")]
+    return shards.agg(*bounds, F.count("*").alias("records")).orderBy("shard_id").collect()
+
+
+def _lineage(source: str, batch: int, ranges: Sequence[Row]) -> str:
+    inputs = [
+        {"stream": row["stream"], "shard": row["shard_id"], "from": row["from"], "to": row["to"], "records": row["records"]}
+        for row in ranges
+    ]
+    count = sum(row["records"] for row in ranges)
+    document = {
+        "job": "bronze",
+        "query": source,
+        "batch": batch,
+        "code": CODE_VERSION,
+        "contract": None,
+        "inputs": inputs,
+        "counts": {"in": count, "valid": count, "rejected": {}, "duplicate": 0, "inserted": count, "updated": 0},
+    }
+    return json.dumps(document, sort_keys=True)

@@ -1,0 +1,246 @@
+"""Bronze to silver: one query per source owns its silver table and its rejected rows, and nobody else writes them."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+
+from delta.tables import DeltaTable
+from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.streaming.query import StreamingQuery
+
+from lakehouse import silver
+from lakehouse.contracts import Contract, Contracts
+from lakehouse.layout import Layout, spark_path
+from lakehouse.parsing import parse
+from lakehouse.schemas import rejected_schema, struct_type
+from lakehouse.settings import Settings
+from lakehouse.silver import INSERT, UPDATE, Bounds
+from runtime.checkpoints import checkpoint_id, delta_range
+from runtime.commits import CODE_VERSION, last_transaction, transaction
+from runtime.storage import Storage
+from runtime.tables import ensure_table, table_exists
+from streaming.references import References
+
+SILVER_PROPERTIES = {
+    "delta.enableChangeDataFeed": "true",
+    "delta.enableDeletionVectors": "true",
+    "delta.checkpointInterval": "200",
+}
+REJECTED_PROPERTIES = {"delta.enableDeletionVectors": "true", "delta.checkpointInterval": "200"}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Which attempt writes: `tag` marks its rejected rows, (`app_id`, `number`) its silver commit."""
+
+    tag: str
+    app_id: str
+    number: int
+    inputs: tuple[dict[str, object], ...] = ()
+
+
+@dataclass
+class Tally:
+    """What a batch did, for its commit's lineage."""
+
+    rows_in: int = 0
+    valid: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    drift: dict[str, int] = field(default_factory=dict)
+
+    def counts(self) -> dict[str, object]:
+        """The figures as lineage shows them; `duplicate` also counts corrections, as their loser leaves silver."""
+        return {
+            "in": self.rows_in,
+            "valid": self.valid,
+            "rejected": dict(self.rejected),
+            "duplicate": self.rejected["duplicate"] + self.rejected["superseded"],
+            "inserted": self.outcomes[INSERT],
+            "updated": self.outcomes[UPDATE],
+        }
+
+
+class SilverTable:
+    """One silver table with its rejected rows, and the protocol that moves records into exactly one of them."""
+
+    def __init__(self, settings: Settings, contracts: Contracts, source: str, references: References) -> None:
+        layout = Layout(settings.root)
+        self.settings = settings
+        self.source: Contract = contracts.source(source)
+        self.silver: Contract = contracts.silver_of(source)
+        self.references = references
+        self.bronze_uri = layout.table(f"bronze.{source}")
+        self.silver_uri = layout.table(f"silver.{self.silver.name}")
+        self.rejected_uri = layout.table(f"rejected.{source}")
+        self.checkpoint = layout.checkpoint("silver", self.silver.name)
+
+    def ensure(self, spark: SparkSession) -> None:
+        """Makes or widens both tables; raises IncompatibleTableError where the contract changed too much."""
+        schema = struct_type(self.silver)
+        ensure_table(spark, self.silver_uri, schema, self.silver.partitions, SILVER_PROPERTIES)
+        ensure_table(spark, self.rejected_uri, rejected_schema(), ["ingest_date"], REJECTED_PROPERTIES)
+
+    def process(self, bronze: DataFrame, origin: Origin, recover: bool) -> Tally | None:
+        """Moves a batch of bronze records into silver or rejected. The silver commit decides: before it the batch has
+        not happened, with it the batch is over.
+
+        1. A batch that silver has committed is over: nothing to do (None).
+        2. Rows that an attempt which died left in rejected are taken out again: on this attempt the reference data or
+           the contract may say something else. Only a new process can find such rows (`recover`).
+        3. Parse, check and enrich; each record is now a candidate or faulty.
+        4. Candidates compete with each other and with the existing rows of their identity; the winners settle together
+           with their neighbours in the group. A row that leaves a group which no candidate touches widens the batch by
+           that group, once.
+        5. Append what is faulty, beaten or displaced to rejected, marked with this attempt's tag.
+        6. Write what is new or changed to silver in one commit under the batch's transaction id: an append where
+           nothing that is there changes, else a merge.
+        """
+        spark = bronze.sparkSession
+        # 1
+        committed = last_transaction(spark, self.silver_uri, origin.app_id) if recover else None
+        if committed is not None and committed >= origin.number:
+            return None
+        # 2
+        if recover:
+            self._take_out(spark, origin.tag)
+        # 3
+        references = self.references.current(spark, {c.reference[0] for c in self.source.columns if c.reference})
+        enriched = silver.enrich(parse(bronze, self.source), self.source, self.silver, references).persist()
+        tally, bounds = self._survey(enriched)
+        # 4
+        settled = self._settle(spark, enriched, bounds).persist() if bounds else None
+        change, strays = self._count(settled, tally) if settled else (None, [])
+        if settled and bounds and strays:
+            settled.unpersist()
+            settled = self._settle(spark, enriched, bounds, strays).persist()
+            change, _ = self._count(settled, tally)
+        # 5
+        self._append_rejected(enriched, settled, tally, origin)
+        # 6
+        if settled and change:
+            self._write_silver(spark, settled, change, tally, origin)
+        if settled is not None:
+            settled.unpersist()
+        enriched.unpersist()
+        return tally
+
+    def _take_out(self, spark: SparkSession, tag: str) -> None:
+        rejected = DeltaTable.forPath(spark, spark_path(self.rejected_uri))
+        if not rejected.toDF().where(F.col("batch") == tag).isEmpty():
+            rejected.delete(F.col("batch") == tag)
+
+    def _survey(self, enriched: DataFrame) -> tuple[Tally, Bounds | None]:
+        """Counts by leading rule, and the reach of the candidates; None when there is no candidate. One Spark job."""
+        rule = F.get(F.col("errors"), 0)["rule"].alias("rule")
+        drifts = F.max(F.size("undeclared")).alias("undeclared")
+        rows = enriched.groupBy(rule).agg(F.count("*").alias("n"), drifts, *silver.bound_columns(self.silver)).collect()
+        tally = Tally(rows_in=sum(row["n"] for row in rows))
+        bounds = None
+        for row in rows:
+            if row["rule"] is not None:
+                tally.rejected[row["rule"]] = row["n"]
+            else:
+                tally.valid = row["n"]
+                bounds = Bounds.of(row)
+        if any((row["undeclared"] or 0) > 0 for row in rows):
+            fields = enriched.select(F.explode("undeclared").alias("field")).groupBy("field").count()
+            tally.drift = {row["field"]: row["count"] for row in fields.orderBy(F.desc("count")).limit(100).collect()}
+        return tally, bounds
+
+    def _settle(self, spark: SparkSession, enriched: DataFrame, bounds: Bounds, strays: list[str] | None = None) -> DataFrame:
+        candidates = enriched.where(F.size("errors") == 0)
+        existing = spark.read.format("delta").load(spark_path(self.silver_uri))
+        near = silver.neighbourhood(existing, candidates, self.silver, bounds, strays or [])
+        return silver.outcomes(candidates, near, self.source, self.silver)
+
+    def _count(self, settled: DataFrame, tally: Tally) -> tuple[Bounds | None, list[str]]:
+        """Notes the outcomes; gives the reach of what changes, and the groups that lose a row without a candidate of
+        their own. One Spark job."""
+        figures = [F.count("*").alias("n"), F.collect_set("_stray").alias("strays")]
+        by_outcome = settled.groupBy("_outcome", "_rule")
+        rows: list[Row] = by_outcome.agg(*figures, *silver.bound_columns(self.silver)).collect()
+        tally.outcomes = Counter()
+        for rule in ("duplicate", "superseded"):
+            tally.rejected.pop(rule, None)
+        for row in rows:
+            tally.outcomes[row["_outcome"]] += row["n"]
+            if row["_outcome"] in (silver.LOSE, silver.DISPLACE):
+                tally.rejected[row["_rule"]] += row["n"]
+        changes = [Bounds.of(row) for row in rows if row["_outcome"] in (INSERT, UPDATE)]
+        return Bounds.around(changes), sorted({stray for row in rows for stray in row["strays"]})
+
+    def _append_rejected(self, enriched: DataFrame, settled: DataFrame | None, tally: Tally, origin: Origin) -> None:
+        rivals = tally.outcomes[silver.LOSE] + tally.outcomes[silver.DISPLACE]
+        parts = []
+        if sum(tally.rejected.values()) > rivals:
+            parts.append(silver.rejected_faults(enriched, self.source, origin.tag, origin.number))
+        if settled is not None and rivals:
+            parts.append(silver.rejected_rivals(settled, self.source, origin.tag, origin.number))
+        if not parts:
+            return
+        rows = parts[0] if len(parts) == 1 else parts[0].unionByName(parts[1])
+        with transaction(enriched.sparkSession, None, origin.number, self._lineage(tally, origin)):
+            rows.coalesce(1).write.format("delta").mode("append").save(spark_path(self.rejected_uri))
+
+    def _write_silver(
+        self, spark: SparkSession, settled: DataFrame, change: Bounds, tally: Tally, origin: Origin
+    ) -> None:
+        names = self.silver.column_names
+        rows = settled.where(F.col("_outcome").isin(INSERT, UPDATE)).select(*names)
+        with transaction(spark, origin.app_id, origin.number, self._lineage(tally, origin)):
+            if not tally.outcomes[UPDATE]:
+                spread = rows.repartition(*self.silver.partitions) if self.silver.partitions else rows.coalesce(1)
+                spread.write.format("delta").mode("append").save(spark_path(self.silver_uri))
+                return
+            target = DeltaTable.forPath(spark, spark_path(self.silver_uri)).alias("t")
+            same = " AND ".join(f"t.`{name}` = s.`{name}`" for name in self.silver.identity)
+            merge = target.merge(rows.alias("s"), f"{self._scope(change)} AND {same}")
+            merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
+
+    def _scope(self, change: Bounds) -> str:
+        """The literal part of the merge condition: Delta opens only files that can hold these rows."""
+        time = f"t.`{self.silver.event_time}`"
+        scope = [f"{time} >= '{change.earliest}'", f"{time} <= '{change.latest}'"]
+        if "month" in self.silver.partitions:
+            scope.append(f"t.month IN ({', '.join(repr(month) for month in change.months)})")
+        return " AND ".join(scope)
+
+    def _lineage(self, tally: Tally, origin: Origin) -> str:
+        document = {
+            "job": "silver",
+            "query": self.silver.name,
+            "batch": origin.number,
+            "code": CODE_VERSION,
+            "contract": self.silver.version,
+            "inputs": [*origin.inputs],
+            "counts": tally.counts(),
+            "drift": tally.drift,
+        }
+        return json.dumps(document, sort_keys=True)
+
+
+def start(
+    spark: SparkSession, table: SilverTable, trigger: dict[str, str]
+) -> StreamingQuery:
+    """Starts the long-running query of one silver table on its bronze table's checkpoint.
+
+    Raises LakehouseError when the table does not fit its contract.
+    """
+    table.ensure(spark)
+    checkpoint = Storage.open(table.checkpoint)
+    fresh = True
+
+    def run(bronze: DataFrame, batch: int) -> None:
+        nonlocal fresh
+        identity = checkpoint_id(checkpoint)
+        first, last = delta_range(checkpoint, batch)
+        read = {"table": f"bronze.{table.source.name}", "from_version": first, "to_version": last}
+        origin = Origin(f"{identity}:{batch}", f"{identity}:silver.{table.silver.name}", batch, (read,))
+        table.process(bronze, origin, recover=fresh)
+        fresh = False
+
+    rows = spark.readStream.format("delta").load(spark_path(table.bronze_uri))
+    writer = rows.writeStream.queryName(f"silver.{table.silver.name}").foreachBatch(run)
+    return writer.option("checkpointLocation", spark_path(table.checkpoint)).trigger(**trigger).start()  # type: ignore[arg-type]
