@@ -5,74 +5,24 @@ physical record gives exactly one row, and what cannot be read gives one row tha
 looked at here; fields, types and rules are the contract's business. Pure: bytes come in as an iterator.
 """
 
-import base64
 import json
-import re
-import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
-UTF8 = "utf8"
-BASE64 = "base64"
-UNREADABLE = "unreadable"
-
-MEBIBYTE = 1024 * 1024
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-# The longer marks first: that of UTF-32 starts with that of UTF-16.
-FOREIGN_MARKS = {
-    b"\xff\xfe\x00\x00": "UTF-32",
-    b"\x00\x00\xfe\xff": "UTF-32",
-    b"\xff\xfe": "UTF-16",
-    b"\xfe\xff": "UTF-16",
-}
-
-
-class Row(NamedTuple):
-    """One record of a file.
-
-    `line` is the 1-based physical line where it starts (Parquet: the 1-based row), `payload` and `encoding` are the
-    envelope's: the record as text (`utf8`), its bytes where they are no UTF-8 (`base64`), or `{"file", "error"}` for
-    the rest of a file that cannot be read (`unreadable`).
-    """
-
-    line: int
-    payload: str
-    encoding: str
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How far a file may go before its rest counts as unreadable; they keep a task's memory and output bounded."""
-
-    line_bytes: int = 16 * MEBIBYTE
-    """Longest physical line, and longest CSV record with line breaks in its quotes."""
-    record_lines: int = 1000
-    """Most physical lines of one CSV record; beyond, its opening quote is taken for a fault of that one line."""
-    header_bytes: int = 64 * 1024
-    """Longest CSV header: it is repeated in every payload."""
-    free_bytes: int = 256 * MEBIBYTE
-    """What a file may always expand to, however small it is."""
-    expansion: int = 200
-    """Beyond `free_bytes`: the most that a file may expand to, as a multiple of its stored size."""
-    expanded_bytes: int = 16 * 1024 * MEBIBYTE
-    """The most that any file may expand to."""
-
-    def allowed(self, size: int) -> int:
-        """The bytes that a file of `size` stored bytes may expand to, unpacked or as payloads."""
-        return min(max(self.free_bytes, size * self.expansion), self.expanded_bytes)
-
-
-DEFAULT_LIMITS = Limits()
-
-
-class UnreadableFileError(Exception):
-    """The rest of a file cannot be read: `reason` says why, `line` is the first line that is lost by it."""
-
-    def __init__(self, reason: str, line: int = 1) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.line = line
+from batch.csv_rows import csv_rows
+from batch.lines import (
+    DEFAULT_LIMITS,
+    UNREADABLE,
+    Limits,
+    Row,
+    UnreadableFileError,
+    at_line_feeds,
+    physical_lines,
+    text_row,
+    unpacked,
+    without_mark,
+)
+from batch.parquet_rows import parquet_rows
 
 
 class FileFormat(NamedTuple):
@@ -128,91 +78,11 @@ def _rows(path: str, chunks: Iterator[bytes], size: int, limits: Limits) -> Iter
     if size == 0:
         raise UnreadableFileError("empty file")
     if found.kind == "parquet":
-        # Imported here because csv and json files need none of it, and pyarrow's import costs a quarter of a second.
-        from batch.parquet_reader import parquet_rows
-
         return parquet_rows(chunks, limits.allowed(size))
     if found.packed:
         chunks = unpacked(chunks, limits.allowed(size))
-    chunks = _without_mark(chunks)
+    chunks = without_mark(chunks)
     return csv_rows(chunks, limits) if found.kind == "csv" else json_rows(chunks, limits)
-
-
-def unpacked(chunks: Iterator[bytes], allowed: int) -> Iterator[bytes]:
-    """The content of a gz file (one or several members), in pieces of at most a megabyte.
-
-    Raises UnreadableFileError for bytes that are no gz, a wrong checksum, an early end, or more than `allowed` bytes.
-    """
-    total = 0
-    unpacker = None
-    for chunk in chunks:
-        rest = chunk
-        while rest:
-            if unpacker is None:
-                rest = rest.lstrip(b"\0") if total else rest  # tapes and some tools pad with zeros after the end
-                if not rest:
-                    break
-                unpacker = zlib.decompressobj(wbits=31)
-            try:
-                piece = unpacker.decompress(rest, MEBIBYTE)
-            except zlib.error as error:
-                raise UnreadableFileError(f"broken gz: {error}") from error
-            total += len(piece)
-            if total > allowed:
-                raise UnreadableFileError(f"it unpacks to more than {allowed} bytes")
-            if piece:
-                yield piece
-            rest = unpacker.unconsumed_tail or unpacker.unused_data
-            if unpacker.eof:
-                unpacker = None
-    if unpacker is not None:
-        raise UnreadableFileError("broken gz: cut short")
-
-
-def _without_mark(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The chunks without UTF-8's byte order mark. Raises UnreadableFileError for the mark of another encoding."""
-    head = b""
-    for chunk in chunks:
-        head += chunk
-        if len(head) >= 4:
-            break
-    for mark, encoding in FOREIGN_MARKS.items():
-        if head.startswith(mark):
-            raise UnreadableFileError(f"the file is {encoding}: only UTF-8 is read")
-    yield head.removeprefix(BYTE_ORDER_MARK)
-    yield from chunks
-
-
-def physical_lines(chunks: Iterator[bytes], limits: Limits, line_break: re.Pattern[bytes]) -> Iterator[tuple[int, bytes]]:
-    """(1-based number, line with its line break) of every physical line; the last one may have no line break.
-
-    Raises UnreadableFileError, numbered with the next line, for a line beyond the limit or a fault in `chunks`.
-    """
-    number = 1
-    pending = b""
-    try:
-        for chunk in chunks:
-            pending += chunk
-            start = 0
-            # A carriage return at the very end may be half of a line break: it waits for the next chunk.
-            for found in line_break.finditer(pending, 0, len(pending) - pending.endswith(b"\r")):
-                if found.end() - start > limits.line_bytes:
-                    break
-                yield number, pending[start : found.end()]
-                number += 1
-                start = found.end()
-            pending = pending[start:]
-            if len(pending) > limits.line_bytes:
-                raise UnreadableFileError(f"line {number} is longer than {limits.line_bytes} bytes")
-        for line in _last_lines(pending, line_break):
-            yield number, line
-            number += 1
-    except UnreadableFileError as fault:
-        raise UnreadableFileError(fault.reason, number) from fault
-
-
-LINE_FEED = re.compile(rb"\n")
-ANY_LINE_BREAK = re.compile(rb"\r\n|\n|\r")
 
 
 def json_rows(chunks: Iterator[bytes], limits: Limits = DEFAULT_LIMITS) -> Iterator[Row]:
@@ -222,19 +92,10 @@ def json_rows(chunks: Iterator[bytes], limits: Limits = DEFAULT_LIMITS) -> Itera
     """
     number = 0
     rows = 0
-    for number, line in physical_lines(chunks, limits, LINE_FEED):
+    for number, line in physical_lines(chunks, limits, at_line_feeds):
         if line.isspace():
             continue
         rows += 1
-        yield _text_row(number, line)
+        yield text_row(number, line)
     if not rows:
         raise UnreadableFileError("empty file", number + 1)
-
-
-def _text_row(number: int, raw: bytes) -> Row:
-    """The raw record without its last line break, as text if it is UTF-8."""
-    raw = raw.removesuffix(b"\n").removesuffix(b"\r")
-    try:
-        return Row(number, raw.decode(), UTF8)
-    except UnicodeDecodeError:
-        return Row(number, base64.b64encode(raw).decode(), BASE64)

@@ -6,7 +6,7 @@
 No Spark and no AWS here: the infrastructure program reads contracts too.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from lakehouse.odcs import read_contract
 __all__ = ["Column", "Contract", "ContractError", "Contracts", "Group", "Role", "load_contracts"]
 
 SUFFIX = ".odcs.yaml"
+PARSED = ("errors", "undeclared")  # what parsing adds to the columns of a record
 
 
 def load_contracts(directory: Path) -> Contracts:
@@ -102,8 +103,9 @@ def _refuse_unfit(contract: Contract, contracts: Contracts) -> None:
     _refuse_duplicates("roles", [role.name for role in contract.roles])
     known = set(contract.column_names)
     if contract.kind == "source":
-        known |= set(contracts.silver_of(contract.name).column_names)
-        _refuse_unfit_source(contract)
+        record = set(contracts[BRONZE_ENVELOPE].column_names)
+        _refuse_unfit_source(contract, record | set(PARSED))
+        known |= record
     for key, names in (
         ("primaryKey", contract.identity),
         ("partitioned", contract.partitions),
@@ -119,7 +121,7 @@ def _refuse_unfit(contract: Contract, contracts: Contracts) -> None:
         _refuse_unfit_column(column, contract, contracts)
 
 
-def _refuse_unfit_source(contract: Contract) -> None:
+def _refuse_unfit_source(contract: Contract, taken: Collection[str]) -> None:
     if not contract.identity or not contract.event_time or not contract.precedence:
         raise ContractError("a source needs primaryKey columns, eventTime and precedence")
     if contract.event_time not in contract.identity:
@@ -132,6 +134,8 @@ def _refuse_unfit_source(contract: Contract) -> None:
     for column in contract.columns:
         if column.lookup or column.expression or column.settled or column.type.startswith("array"):
             raise ContractError(f"schema.{column.name}: a source's columns are plain fields of its records")
+        if column.stored_as in taken:
+            raise ContractError(f"schema.{column.name}: {column.stored_as!r} is what every record has; use storedAs")
 
 
 def _refuse_unfit_column(column: Column, contract: Contract, contracts: Contracts) -> None:

@@ -6,6 +6,7 @@ Both are pinned by the lock files in `local/emulator/`; once installed nothing i
 
 import fcntl
 import hashlib
+import importlib.util
 import os
 import re
 import shutil
@@ -24,6 +25,7 @@ from runtime.cache import CHECKOUT, cache_directory
 PROJECT = Path(__file__).with_name("emulator")
 LOWEST_NODE_VERSION = 18
 INSTALL_SECONDS = 600
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
 class EmulatorInstallationError(LakehouseError):
@@ -76,19 +78,24 @@ def _fingerprint() -> str:
 
 def _install_localstack(environment: Path) -> None:
     # The product's own Python: no other 3.13 needs to be found, and none downloaded.
-    command = [find_uv(), "sync", "--frozen", "--project", PROJECT, "--python", sys.executable]
+    command: list[Path | str] = [find_uv(), "sync", "--frozen", "--project", PROJECT, "--python", sys.executable]
+    # The machine's certificates, a company's own among them (old name, new name of the switch).
+    defaults = {"UV_NATIVE_TLS": "true", "UV_SYSTEM_CERTS": "true"}
     # An activated environment must not be taken for this one.
     inherited = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
-    _run("LocalStack", command, {**inherited, "UV_PROJECT_ENVIRONMENT": str(environment)})
+    _run("LocalStack", command, {**defaults, **inherited, "UV_PROJECT_ENVIRONMENT": str(environment)})
 
 
 def _install_kinesis(installation: Installation) -> None:
     installation.kinesis.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "package-lock.json"):
         shutil.copyfile(PROJECT / name, installation.kinesis / name)
-    npm = [installation.node_directory / "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    npm: list[Path | str] = [installation.node_directory / "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
     path = f"{installation.node_directory}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    _run("LocalStack's Kinesis", [*npm, "--prefix", installation.kinesis], {**os.environ, "PATH": path})
+    npm += ["--prefix", installation.kinesis]
+    # Node brings certificates of its own; the machine's, a company's among them, count as well.
+    defaults = {"NODE_EXTRA_CA_CERTS": str(CERTIFICATES)} if CERTIFICATES.is_file() else {}
+    _run("LocalStack's Kinesis", npm, {**defaults, **os.environ, "PATH": path})
 
 
 def _run(what: str, command: Sequence[Path | str], environment: Mapping[str, str]) -> None:
@@ -124,11 +131,10 @@ def find_uv() -> str:
     for found in (shutil.which("uv"), shutil.which("uv", path=CHECKOUT / ".tools" / "bin")):
         if found is not None:
             return found
-    try:
-        from uv import find_uv_bin  # not a dependency: it is there only where somebody installed it
-    except ImportError as error:
-        raise EmulatorInstallationError("uv was not found: run `make setup`, or pip install uv") from error
-    return str(find_uv_bin())
+    if importlib.util.find_spec("uv") is None:
+        raise EmulatorInstallationError("uv was not found: run `make setup`, or pip install uv")
+    # No dependency of ours: it is there only where somebody installed it.
+    return str(importlib.import_module("uv").find_uv_bin())
 
 
 def _node_directory(own: Path) -> Path:

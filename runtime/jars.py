@@ -74,7 +74,8 @@ def pinned_jars(path: Path = PINNED) -> list[Jar]:
         parts = coordinates.split(":")
         if len(parts) != 3 or not all(parts) or not re.fullmatch(r"[0-9a-f]{64}", str(sha256)):
             raise JarError(f'{path}: {coordinates!r} = {sha256!r} is not "group:artifact:version" = "<sha256 in hex>"')
-        jars.append(Jar(*parts, sha256=sha256))
+        group, artifact, version = parts
+        jars.append(Jar(group, artifact, version, sha256))
     names = [jar.file_name for jar in jars]
     for name in names:
         if names.count(name) > 1:
@@ -151,7 +152,7 @@ def _download(address: str) -> bytes:
     """The content at an address. Raises what the last of `ATTEMPTS` attempts raised."""
     for attempt in Retrying(
         stop=stop_after_attempt(ATTEMPTS),
-        wait=wait_exponential_jitter(multiplier=FIRST_WAIT_SECONDS, max=10),
+        wait=wait_exponential_jitter(multiplier=FIRST_WAIT_SECONDS, jitter=FIRST_WAIT_SECONDS, max=10),
         retry=retry_if_exception(_may_pass),
         reraise=True,
     ):

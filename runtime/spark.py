@@ -35,7 +35,7 @@ def create_session(application: str, settings: Settings) -> SparkSession:
         "spark.jars": ",".join(str(path) for path in jar_paths()),
         "spark.driver.memory": settings.driver_memory,
         # One machine, short batches: start fast and leave the cores to the work instead of to the optimising compiler.
-        "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Djava.net.preferIPv4Stack=true",
+        "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -Djava.net.preferIPv4Stack=true",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.ui.enabled": "false",

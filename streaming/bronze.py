@@ -7,8 +7,9 @@ from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
+from lakehouse.contracts import Contracts
 from lakehouse.layout import Layout, spark_path
-from lakehouse.schemas import bronze_schema
+from lakehouse.schemas import envelope_type
 from lakehouse.settings import Settings
 from runtime.checkpoints import checkpoint_id
 from runtime.commits import CODE_VERSION, transaction
@@ -37,16 +38,19 @@ def envelope(records: DataFrame, ingested_at: Column) -> DataFrame:
     )
 
 
-def start(spark: SparkSession, settings: Settings, source: str, trigger: dict[str, str]) -> StreamingQuery:
+def start(
+    spark: SparkSession, settings: Settings, contracts: Contracts, source: str, trigger: dict[str, str]
+) -> StreamingQuery:
     """Starts the long-running query that appends the source's stream to its bronze table."""
     layout = Layout(settings.root)
     uri, checkpoint = layout.table(f"bronze.{source}"), layout.checkpoint("bronze", source)
-    ensure_table(spark, uri, bronze_schema(), ["ingest_date"], BRONZE_PROPERTIES)
+    ensure_table(spark, uri, envelope_type(contracts), ["ingest_date"], BRONZE_PROPERTIES)
     spark.dataSource.register(KinesisDataSource)
 
     def append(records: DataFrame, batch: int) -> None:
         """1 Read the batch once and hold it. 2 Count it by shard, for its lineage. 3 Append it in one commit whose
-        transaction id makes a second attempt a no-op."""
+        transaction id makes a second attempt a no-op.
+        """
         app_id = f"{checkpoint_id(Storage.open(checkpoint))}:bronze.{source}"
         # 1
         held = records.persist()

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from delta.tables import DeltaTable
+from lakehouse.parsing import parse
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
@@ -12,14 +13,13 @@ from pyspark.sql.streaming.query import StreamingQuery
 from lakehouse import silver
 from lakehouse.contracts import Contract, Contracts
 from lakehouse.layout import Layout, spark_path
-from lakehouse.parsing import parse
-from lakehouse.schemas import rejected_schema, struct_type
+from lakehouse.schemas import rejected_type, struct_type
 from lakehouse.settings import Settings
 from lakehouse.silver import INSERT, UPDATE, Bounds
 from runtime.checkpoints import checkpoint_id, delta_range
 from runtime.commits import CODE_VERSION, last_transaction, transaction
 from runtime.storage import Storage
-from runtime.tables import ensure_table, table_exists
+from runtime.tables import ensure_table
 from streaming.references import References
 
 SILVER_PROPERTIES = {
@@ -67,7 +67,7 @@ class SilverTable:
 
     def __init__(self, settings: Settings, contracts: Contracts, source: str, references: References) -> None:
         layout = Layout(settings.root)
-        self.settings = settings
+        self.contracts = contracts
         self.source: Contract = contracts.source(source)
         self.silver: Contract = contracts.silver_of(source)
         self.references = references
@@ -80,7 +80,7 @@ class SilverTable:
         """Makes or widens both tables; raises IncompatibleTableError where the contract changed too much."""
         schema = struct_type(self.silver)
         ensure_table(spark, self.silver_uri, schema, self.silver.partitions, SILVER_PROPERTIES)
-        ensure_table(spark, self.rejected_uri, rejected_schema(), ["ingest_date"], REJECTED_PROPERTIES)
+        ensure_table(spark, self.rejected_uri, rejected_type(self.contracts), ["ingest_date"], REJECTED_PROPERTIES)
 
     def process(self, bronze: DataFrame, origin: Origin, recover: bool) -> Tally | None:
         """Moves a batch of bronze records into silver or rejected. The silver commit decides: before it the batch has
@@ -157,7 +157,8 @@ class SilverTable:
 
     def _count(self, settled: DataFrame, tally: Tally) -> tuple[Bounds | None, list[str]]:
         """Notes the outcomes; gives the reach of what changes, and the groups that lose a row without a candidate of
-        their own. One Spark job."""
+        their own. One Spark job.
+        """
         figures = [F.count("*").alias("n"), F.collect_set("_stray").alias("strays")]
         by_outcome = settled.groupBy("_outcome", "_rule")
         rows: list[Row] = by_outcome.agg(*figures, *silver.bound_columns(self.silver)).collect()

@@ -25,8 +25,8 @@ class DeliveredFile:
 class DeliveredRecord:
     """A stream record that Kinesis acknowledged: `source` is the lake's name for what `stream` carries.
 
-    `acknowledged_at` stands in for the arrival time, which a producer is not told. It orders records of different shards
-    and is good enough for the limit on event times, if no record comes within a day of that limit.
+    `acknowledged_at` stands in for the arrival time, which a producer is not told. It orders records of different
+    shards and is good enough for the limit on event times, if no record comes within a day of that limit.
     """
 
     source: str

@@ -18,12 +18,12 @@ from local.oracle.lexical import Text, text_of
 
 @dataclass(frozen=True)
 class FileRecord:
-    """One record of a file: either a payload, or fields as text, or the fault that ended the reading."""
+    """One record of a file: a payload, or fields as text, or the `rule` that reading it breaks."""
 
     number: int
     payload: str | None = None
     fields: dict[str, Text] | None = None
-    unreadable: bool = False
+    rule: str | None = None
 
 
 def records_of(file: DeliveredFile) -> Iterator[FileRecord]:
@@ -33,23 +33,23 @@ def records_of(file: DeliveredFile) -> Iterator[FileRecord]:
     """
     path = file.path.removesuffix(".gz")
     if not file.data:
-        yield FileRecord(1, unreadable=True)
+        yield FileRecord(1, rule="unreadable_file")
         return
     if path.endswith(".parquet"):
         yield from _parquet(file.data)
         return
     data, whole = _decompressed(file.data) if file.path.endswith(".gz") else (file.data, True)
-    lines = data.decode().splitlines(keepends=True)
+    lines = [line.decode(errors="surrogateescape") for line in data.splitlines(keepends=True)]
     if not whole and lines and not lines[-1].endswith("\n"):
         lines.pop()
     if path.endswith(".csv"):
         yield from _csv(lines)
     elif path.endswith(".jsonl"):
-        yield from (FileRecord(number, payload=line.rstrip("\r\n")) for number, line in enumerate(lines, 1))
+        yield from (_raw(number, line) for number, line in enumerate(lines, 1) if line.strip())
     else:
         raise ValueError(f"{file.path}: the name ends with neither .csv, .jsonl nor .parquet (or with .gz behind it)")
     if not whole:
-        yield FileRecord(len(lines) + 1, unreadable=True)
+        yield FileRecord(len(lines) + 1, rule="unreadable_file")
 
 
 def _decompressed(data: bytes) -> tuple[bytes, bool]:
@@ -67,20 +67,31 @@ def _csv(lines: list[str]) -> Iterator[FileRecord]:
     header: list[str] | None = None
     start = 1
     for cells in reader:
+        raw = "".join(lines[start - 1 : reader.line_num])
         if header is None:
             header = cells
-        elif len(cells) == len(header):
+        elif len(cells) == len(header) and not _escaped(raw):
             yield FileRecord(start, fields={name: cell or None for name, cell in zip(header, cells, strict=True)})
-        else:
-            yield FileRecord(start, payload="".join(lines[start - 1 : reader.line_num]).rstrip("\r\n"))
+        elif cells:
+            yield _raw(start, raw)
         start = reader.line_num + 1
+
+
+def _raw(number: int, line: str) -> FileRecord:
+    """The line as its own payload, unless it holds bytes that are no UTF-8."""
+    return FileRecord(number, rule="not_utf8") if _escaped(line) else FileRecord(number, payload=line.rstrip("\r\n"))
+
+
+def _escaped(line: str) -> bool:
+    """Whether decoding had to escape bytes: they become lone surrogates, which no UTF-8 holds."""
+    return any("\ud800" <= character <= "\udfff" for character in line)
 
 
 def _parquet(data: bytes) -> Iterator[FileRecord]:
     try:
         rows = pq.read_table(io.BytesIO(data)).to_pylist()
     except pa.ArrowInvalid:
-        yield FileRecord(1, unreadable=True)
+        yield FileRecord(1, rule="unreadable_file")
         return
     for number, row in enumerate(rows, 1):
         yield FileRecord(number, fields={name: _parquet_text(value) for name, value in row.items()})

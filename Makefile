@@ -1,0 +1,65 @@
+# Everything a clone needs is set up by the targets themselves; `make help` lists them.
+# Needed beforehand: make, a python3 (3.9 or later) and the network. Python 3.13, Java and Node are found or fetched.
+
+BIN := .venv/bin
+UV = $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
+# Variables of somebody else's environment that would lead the tools away from this one.
+unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT PYTHONPATH PYTHONHOME
+# uv trusts the machine's certificates, a company's own among them, as every other tool here does (old name, new name).
+export UV_NATIVE_TLS ?= true
+export UV_SYSTEM_CERTS ?= true
+EXPORT = $(UV) export --frozen --quiet --no-header --no-emit-project --no-annotate
+
+.PHONY: help setup demo test lint format requirements bench clean
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo 'ARGS="..." adds options: make demo ARGS="--days 2", make test ARGS="-k kinesis"'
+
+setup: .venv/.synced ## Install everything: Python packages, emulator, jars (the others call it; a second time it is instant)
+	@$(BIN)/python -m local.emulator_installation
+	@$(BIN)/python -m runtime.jars
+
+demo: setup ## Run the lakehouse end to end on real data, then print KPIs, data quality and the proof
+	@$(BIN)/lakehouse demo $(ARGS)
+
+test: setup ## Run the unit, integration and end-to-end tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/.synced ## Check style, formatting, types, and that requirements.txt is the lock
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(EXPORT) | cmp -s - requirements.txt || { echo 'make: requirements.txt is not what uv.lock says: run `make requirements`' >&2; exit 1; }
+
+format: .venv/.synced ## Put the code into the house format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+requirements: .venv/.synced ## Write requirements.txt from uv.lock
+	@$(EXPORT) > requirements.txt
+
+bench: setup ## Measure the costs that docs/benchmarks.md reports
+	@$(BIN)/python -m bench $(ARGS)
+
+clean: ## Stop the local stack and remove all that the other targets made
+	@[ ! -f .lakehouse/stack.json ] || $(BIN)/lakehouse down
+	@rm -rf .venv .tools .lakehouse dist .pytest_cache .mypy_cache .ruff_cache .hypothesis spark-warehouse metastore_db derby.log
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.synced: pyproject.toml uv.lock .python-version | uv
+	@$(UV) sync --frozen || { echo 'make: the Python packages could not be installed. If Python 3.13 is what is missing, install it (pyenv install 3.13, or your system'"'"'s package python3.13) and try again.' >&2; exit 1; }
+	@touch $@
+
+# uv on PATH is taken as it is; else pip brings it into .tools, with whichever Python can make an environment.
+.PHONY: uv
+uv:
+	@command -v uv > /dev/null || [ -x .tools/bin/uv ] || { \
+	  for python in python3.13 python3 python; do \
+	    if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 9))' 2> /dev/null; then \
+	      $$python -m venv .tools && .tools/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.8' && exit 0; \
+	      echo 'make: uv could not be installed with pip: check the network and proxy settings, or install uv yourself.' >&2; exit 1; \
+	    fi; \
+	  done; \
+	  echo 'make: no python3 (3.9 or later) with its venv module was found: install one (Debian: apt-get install python3 python3-venv), or uv.' >&2; exit 1; }

@@ -1,0 +1,121 @@
+"""Landing files into bronze, each exactly once: plan, read on the executors, append.
+
+The payload of a record is what `batch.readers` makes of it; nothing is judged here, so that bronze holds what came.
+"""
+
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from pyspark.sql import SparkSession
+
+from batch.bronze_table import Appended, BronzeTable, IngestError
+from batch.landing import Bounds, Plans, in_batches
+from batch.landing_area import LandingArea
+from lakehouse.contracts import Contracts
+from lakehouse.layout import Layout
+from lakehouse.schemas import envelope_type
+from runtime.storage import Storage
+from runtime.tables import ensure_table
+
+CHECKPOINT_ID = "metadata.json"
+BRONZE_PROPERTIES = {"delta.appendOnly": "true"}
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What one run took in from a source: `unreadable` counts files, of which the rest could not be read."""
+
+    source: str
+    batches: int = 0
+    files: int = 0
+    records: int = 0
+    unreadable: int = 0
+    refused: tuple[str, ...] = ()
+
+
+def ingest(
+    spark: SparkSession,
+    contracts: Contracts,
+    source: str,
+    landing: str,
+    root: str,
+    now: Callable[[], datetime],
+    bounds: Bounds | None = None,
+) -> Ingested:
+    """Appends every file of `<landing>/<source>/` that is new to `bronze.<source>`, each exactly once.
+
+    1. The checkpoint has an id, made once: transaction ids carry it, so that the batches of a new checkpoint, which
+       begin at 0 again, are not taken for those of the old one.
+    2. The table is there, as its contract says.
+    3. Batches that are planned but not in the table (this process died, or somebody removed the table) are taken in
+       exactly as they were planned.
+    4. The landing area is listed: files under a new path are taken in, a known path with other content is refused.
+    5. For each batch of new files: its plan is written, put-if-absent, before the first byte is read.
+    6. The files are read on the executors, counted, and appended in one commit under the transaction id.
+
+    A crash before 5 has done nothing; after 5 or within 6 the next run's step 3 repeats the batch; after 6 the table
+    knows it. Raises LakehouseError when the landing area cannot be listed, plan and table contradict each other,
+    another process takes in the same source, or a batch cannot be read or written.
+    """
+    table = BronzeTable(spark, contracts, root, source, LandingArea.open(landing), now)
+    checkpoint = Storage.open(Layout(root).checkpoint("bronze", source))
+    # 1
+    table.app_id = f"{_checkpoint_id(table, checkpoint)}:{table.name}"
+    # 2
+    ensure_table(spark, table.uri, envelope_type(contracts), ["ingest_date"], BRONZE_PROPERTIES)
+    # 3
+    plans = Plans(checkpoint)
+    done = Ingested(source)
+    for batch in _unfinished(table, plans, checkpoint):
+        done = _add(done, table.append(batch, plans.files_of(batch)))
+    # 4
+    new, refused = plans.compare(table.area.files(source))
+    for files in in_batches(new, bounds or Bounds()):
+        # 5
+        batch = plans.add(files)
+        # 6
+        done = _add(done, table.append(batch, files))
+    return replace(done, refused=tuple(map(str, refused)))
+
+
+def _checkpoint_id(table: BronzeTable, checkpoint: Storage) -> str:
+    """The checkpoint's id. Raises IngestError for a table that has rows of a checkpoint that is lost."""
+    content = checkpoint.read(CHECKPOINT_ID)
+    if content is None:
+        if table.has_rows():
+            raise IngestError(
+                f"{checkpoint.uri} has no {CHECKPOINT_ID}, but {table.uri} holds rows: with the plans lost, every file "
+                "would go in again. Restore the checkpoint folder, or move the table away to take in all files anew"
+            )
+        # Two processes may both come here: the one that is too late takes the other's id.
+        checkpoint.put_if_absent(CHECKPOINT_ID, json.dumps({"id": str(uuid.uuid4())}).encode())
+        content = checkpoint.read(CHECKPOINT_ID)
+    try:
+        return str(json.loads(content or b"")["id"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise IngestError(f"{checkpoint.uri}/{CHECKPOINT_ID} is damaged: restore it from a backup") from error
+
+
+def _unfinished(table: BronzeTable, plans: Plans, checkpoint: Storage) -> range:
+    """The batches that are planned and not in the table."""
+    last = table.last_batch()
+    if last > plans.last:
+        raise IngestError(
+            f"{table.uri} holds batch {last}, but the newest plan in {checkpoint.uri} is {plans.last}: restore the "
+            "checkpoint folder to its newest state, or files would go in twice"
+        )
+    table.refuse_restored()
+    return range(last + 1, plans.last + 1)
+
+
+def _add(done: Ingested, more: Appended) -> Ingested:
+    return replace(
+        done,
+        batches=done.batches + 1,
+        files=done.files + more.files,
+        records=done.records + more.records,
+        unreadable=done.unreadable + more.unreadable,
+    )

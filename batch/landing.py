@@ -1,0 +1,185 @@
+"""What is new in the landing area: the plans of a source's batches, which make each file go in exactly once.
+
+A plan names the files of one batch and the version of each. It is written, once and for all, before the first byte is
+read; so after a crash the same batch is read again, whatever has arrived since. A path that is in a plan is never
+planned again.
+"""
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from batch.landing_area import LandingFile
+from lakehouse.errors import LakehouseError
+from runtime.storage import Storage
+
+FOLDER = "files"
+SNAPSHOT = ".snapshot.json.gz"
+PLAN = ".json"
+
+
+class PlanError(LakehouseError):
+    """The plans of a source are damaged, or another process writes them too."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The most that one batch takes; a file that is larger goes in a batch of its own."""
+
+    files: int = 1000
+    bytes: int = 1024 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A file whose content is not the version that batch `batch` took in under its name."""
+
+    known: LandingFile
+    found: LandingFile
+    batch: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.found.record_path}: refused, for batch {self.batch} took {self.known.version} and now it is "
+            f"{self.found.version}: deliver the correction under a new name"
+        )
+
+
+class Plans:
+    """The plans of one source, kept in the `files` folder of its checkpoint.
+
+    `<batch>.json` is a list of {path, size, etag, modified}. Every `snapshot_every` batches `<batch>.snapshot.json.gz`
+    takes them all together, each file with its batch, so that a start reads few objects; plans that two snapshots
+    hold are removed.
+    """
+
+    def __init__(self, checkpoint: Storage, snapshot_every: int = 50) -> None:
+        """Reads what is there. Raises PlanError for a plan that is missing or damaged."""
+        self._storage = checkpoint
+        self._snapshot_every = snapshot_every
+        self._files: dict[str, tuple[LandingFile, int]] = {}
+        self.last = -1
+        """The newest batch that has a plan; -1 for none."""
+        self._plans, self._snapshots = self._stored()
+        if self._snapshots:
+            self.last = self._snapshots[-1]
+            for entry in self._content(f"{self.last}{SNAPSHOT}"):
+                self._remember(entry, entry.get("batch"))
+        for batch in self._plans:
+            if batch <= self.last:
+                continue
+            if batch != self.last + 1:
+                raise PlanError(f"{checkpoint.uri}/{FOLDER}/{self.last + 1}{PLAN} is missing: restore it from a backup")
+            for entry in self._content(f"{batch}{PLAN}"):
+                self._remember(entry, batch)
+            self.last = batch
+
+    def files_of(self, batch: int) -> list[LandingFile]:
+        """The files that a batch's plan names, by path."""
+        return [file for file, planned in self._files.values() if planned == batch]
+
+    def compare(self, listed: Iterable[LandingFile]) -> tuple[list[LandingFile], list[Refusal]]:
+        """The files that are new, and those that are another version of a file that is planned already."""
+        new, refused = [], []
+        for file in listed:
+            if file.path not in self._files:
+                new.append(file)
+                continue
+            known, batch = self._files[file.path]
+            if not known.same_content(file):
+                refused.append(Refusal(known, file, batch))
+        return new, refused
+
+    def add(self, files: Iterable[LandingFile]) -> int:
+        """Writes the plan of the next batch and gives its number.
+
+        Raises PlanError if another process has just written that plan.
+        """
+        batch = self.last + 1
+        entries = [_entry(file) for file in files]
+        if not self._storage.put_if_absent(f"{FOLDER}/{batch}{PLAN}", _to_bytes(entries)):
+            raise PlanError(
+                f"another process wrote {self._storage.uri}/{FOLDER}/{batch}{PLAN}: only one may take in a source at a "
+                "time; wait for it to end and run this again"
+            )
+        for entry in entries:
+            self._remember(entry, batch)
+        self.last = batch
+        self._plans.append(batch)
+        if (batch + 1) % self._snapshot_every == 0:
+            self._compact()
+        return batch
+
+    def _compact(self) -> None:
+        """1 Write the snapshot. 2 Remove what the snapshot before it held too, so that one more can be lost."""
+        # 1
+        entries = [_entry(file) | {"batch": batch} for file, batch in self._files.values()]
+        content = gzip.compress(_to_bytes(entries), mtime=0)
+        self._storage.put_if_absent(f"{FOLDER}/{self.last}{SNAPSHOT}", content)
+        # 2
+        if self._snapshots:
+            before = self._snapshots[-1]
+            for batch in [each for each in self._plans if each <= before]:
+                self._storage.delete(f"{FOLDER}/{batch}{PLAN}")
+                self._plans.remove(batch)
+            for batch in self._snapshots[:-1]:
+                self._storage.delete(f"{FOLDER}/{batch}{SNAPSHOT}")
+            self._snapshots = [before]
+        self._snapshots.append(self.last)
+
+    def _stored(self) -> tuple[list[int], list[int]]:
+        """The batches of the plans and of the snapshots that are there."""
+        plans: list[int] = []
+        snapshots: list[int] = []
+        for stored in self._storage.list(FOLDER):
+            name = stored.key.rpartition("/")[2]
+            number, dot, suffix = name.partition(".")
+            if number.isdecimal() and dot + suffix in (PLAN, SNAPSHOT):
+                (plans if dot + suffix == PLAN else snapshots).append(int(number))
+        return sorted(plans), sorted(snapshots)
+
+    def _content(self, name: str) -> Iterator[Any]:
+        content = self._storage.read(f"{FOLDER}/{name}")
+        try:
+            content = gzip.decompress(content or b"") if name.endswith(".gz") else content
+            yield from json.loads(content or b"")
+        except (ValueError, TypeError, EOFError, OSError) as error:
+            raise PlanError(
+                f"{self._storage.uri}/{FOLDER}/{name} is damaged ({error}): restore it from a backup"
+            ) from error
+
+    def _remember(self, entry: Any, batch: Any) -> None:
+        try:
+            modified = datetime.fromisoformat(entry["modified"])
+            file = LandingFile(str(entry["path"]), int(entry["size"]), str(entry["etag"]), modified)
+            self._files[file.path] = file, int(batch)
+        except (KeyError, TypeError, ValueError) as error:
+            raise PlanError(
+                f"{self._storage.uri}/{FOLDER} holds an entry that is no file ({entry!r}): restore it from a backup"
+            ) from error
+
+
+def in_batches(files: Iterable[LandingFile], bounds: Bounds) -> Iterator[list[LandingFile]]:
+    """The files in their order, cut into batches within the bounds; every batch has at least one."""
+    batch: list[LandingFile] = []
+    size = 0
+    for file in files:
+        if batch and (len(batch) >= bounds.files or size + file.size > bounds.bytes):
+            yield batch
+            batch, size = [], 0
+        batch.append(file)
+        size += file.size
+    if batch:
+        yield batch
+
+
+def _entry(file: LandingFile) -> dict[str, Any]:
+    return {"path": file.path, "size": file.size, "etag": file.etag, "modified": file.modified.isoformat()}
+
+
+def _to_bytes(entries: list[dict[str, Any]]) -> bytes:
+    # ASCII only: a name that is no UTF-8 has half surrogates, which are kept as escapes.
+    return json.dumps(entries).encode()

@@ -1,0 +1,179 @@
+"""A streaming job: the queries of a layer, kept running until the job is told to stop, or has drained.
+
+A query that fails is started again on its checkpoint after a growing pause, while its neighbours go on; one that fails
+too often in a row ends the job with an error.
+"""
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import FrameType
+
+from pyspark.errors import PySparkException, StreamingQueryException
+from pyspark.sql.streaming.query import StreamingQuery
+
+from lakehouse.errors import LakehouseError
+
+POLL_SECONDS = 0.2
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 60.0
+END_OF_BATCH_SECONDS = 120.0
+log = logging.getLogger(__name__)
+
+
+class QueryFailedError(LakehouseError):
+    """A query failed more often in a row than the settings allow."""
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """One query of a job.
+
+    `start` begins it on its checkpoint; `ready` says whether what it reads is there yet: until then it waits, and a
+    drain passes it over. `stage` orders a drain: all of a stage is through before the next begins. With `first` the
+    queries of later stages start only when this one has read all that is there.
+    """
+
+    name: str
+    stage: int
+    start: Callable[[], StreamingQuery]
+    ready: Callable[[], bool]
+    first: bool = False
+
+
+@dataclass
+class _Running:
+    declaration: Declaration
+    query: StreamingQuery | None = None
+    failures: int = 0
+    retry_at: float = 0.0
+    last_batch: int = -1
+    drain: threading.Thread | None = None
+    drained: bool = False
+
+
+class Job:
+    """Runs declarations to an end: `run` returns when the job was told to stop, or everything is drained."""
+
+    def __init__(self, declarations: Sequence[Declaration], max_restarts: int, drain: bool) -> None:
+        self._running = [_Running(each) for each in declarations]
+        self._max_restarts = max_restarts
+        self._drain = drain
+        self._stop = threading.Event()
+
+    def stop_on_signals(self) -> None:
+        """SIGTERM and SIGINT end the job after the running batches, SIGUSR1 as soon as it has drained."""
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            self._stop.set()
+
+        def drain(number: int, frame: FrameType | None) -> None:
+            for each in self._running:
+                each.drained = False
+            self._drain = True
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGUSR1, drain)
+
+    def stop(self) -> None:
+        """Ends `run` after the running batches; may be called from any thread."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Raises QueryFailedError when a query failed too often in a row; the others end after their batch first."""
+        stages = sorted({each.declaration.stage for each in self._running})
+        opened = 0
+        try:
+            while not self._stop.is_set():
+                due = [each for each in self._running if each.declaration.stage in stages[: opened + 1]]
+                for each in due:
+                    self._attend(each)
+                gates = [each for each in due if self._drain or each.declaration.first]
+                for each in gates:
+                    self._watch_drain(each)
+                if all(each.drained for each in gates):
+                    if opened + 1 < len(stages):
+                        opened += 1
+                        continue
+                    if self._drain:
+                        return
+                self._stop.wait(POLL_SECONDS)
+        finally:
+            for each in self._running:
+                self._end(each)
+
+    def _attend(self, each: _Running) -> None:
+        """Starts the query when it is due, notes progress, and takes up a failure."""
+        if each.query is None:
+            if time.monotonic() >= each.retry_at and (not self._drain or not each.drained):
+                self._start(each)
+            return
+        if each.query.isActive:
+            progress = each.query.lastProgress
+            if progress is not None and progress["batchId"] > each.last_batch:
+                each.last_batch, each.failures = progress["batchId"], 0
+            return
+        failure = each.query.exception()
+        each.query = None
+        each.drain = None
+        if failure is not None:
+            self._failed(each, failure)
+
+    def _start(self, each: _Running) -> None:
+        try:
+            if not each.declaration.ready():
+                each.drained = True
+                each.retry_at = time.monotonic() + FIRST_PAUSE_SECONDS
+                return
+            each.drained = False
+            each.query = each.declaration.start()
+        except PySparkException as failure:
+            self._failed(each, failure)
+
+    def _failed(self, each: _Running, failure: Exception) -> None:
+        each.failures += 1
+        reason = _reason(failure)
+        if each.failures > self._max_restarts:
+            raise QueryFailedError(
+                f"{each.declaration.name} failed {each.failures} times in a row and is given up: {reason}"
+            )
+        pause = min(FIRST_PAUSE_SECONDS * 2 ** (each.failures - 1), LONGEST_PAUSE_SECONDS)
+        each.retry_at = time.monotonic() + pause
+        log.warning("%s failed (%d), starts again in %.0f s: %s", each.declaration.name, each.failures, pause, reason)
+
+    def _watch_drain(self, each: _Running) -> None:
+        """Waits beside the main loop until the query has read all that had arrived."""
+        query = each.query
+        if query is None or each.drained or (each.drain is not None and each.drain.is_alive()):
+            return
+
+        def wait() -> None:
+            try:
+                query.processAllAvailable()
+            except StreamingQueryException:
+                return  # the main loop finds the query ended, with its exception
+            each.drained = query.isActive
+
+        each.drain = threading.Thread(target=wait, name=f"drain {each.declaration.name}", daemon=True)
+        each.drain.start()
+
+    def _end(self, each: _Running) -> None:
+        """Stops a query between two batches, so that the one that runs is not torn down half-way."""
+        query = each.query
+        if query is None or not query.isActive:
+            return
+        deadline = time.monotonic() + END_OF_BATCH_SECONDS
+        while query.isActive and query.status["isTriggerActive"] and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS / 10)
+        query.stop()
+
+
+def _reason(failure: Exception) -> str:
+    """The first line that says something, without the JVM's stack."""
+    lines = [line.strip() for line in str(failure).splitlines() if line.strip()]
+    told = [line for line in lines if "Error:" in line or "Exception:" in line]
+    return (told or lines or [type(failure).__name__])[-1 if told else 0][:500]

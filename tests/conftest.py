@@ -1,0 +1,47 @@
+"""What all tests share: one emulator and one Spark session for the whole run, each only if a test asks for it."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from pyspark.sql import SparkSession
+
+from lakehouse.settings import Settings
+from local import stack
+from runtime.spark import create_session
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """The settings of a running emulator: S3 and Kinesis with the buckets and streams that they name.
+
+    It has a port and a state directory of its own, and AWS_* variables lead to it until the run ends. With
+    AWS_ENDPOINT_URL set it is the one that runs there.
+    """
+    settings = Settings(state_directory=tmp_path_factory.mktemp("stack"))
+    used = stack.start(settings, port=0)
+    variables = stack.environment(settings)
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    yield settings
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    if used.started_now:
+        stack.stop(settings)
+
+
+@pytest.fixture(scope="session")
+def spark(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """The run's one Spark session; starting it takes seconds, and its Python workers more.
+
+    S3A reads its endpoint when the session starts: so the emulator goes first if any test of this run uses it.
+    """
+    if any("emulator" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        request.getfixturevalue("emulator")
+    folder = tmp_path_factory.mktemp("spark")
+    session = create_session("tests", Settings(root=str(folder / "lake"), state_directory=folder))
+    yield session
+    session.stop()

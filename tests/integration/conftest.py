@@ -1,0 +1,54 @@
+"""AWS clients, buckets and streams on the emulator."""
+
+import itertools
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import localstack_client.session
+import pytest
+
+from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_kinesis import KinesisClient
+    from mypy_boto3_s3 import S3Client
+
+numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def aws(emulator: Settings) -> localstack_client.session.Session:
+    """A session whose clients talk to the emulator and to nothing else."""
+    return localstack_client.session.Session("test", "test", region_name=emulator.region)
+
+
+@pytest.fixture(scope="session")
+def s3(aws: localstack_client.session.Session) -> "S3Client":
+    client: S3Client = aws.client("s3")
+    return client
+
+
+@pytest.fixture(scope="session")
+def kinesis(aws: localstack_client.session.Session) -> "KinesisClient":
+    client: KinesisClient = aws.client("kinesis")
+    return client
+
+
+@pytest.fixture
+def bucket(s3: "S3Client") -> str:
+    """The name of a bucket that no other test uses."""
+    name = f"test-{time.time_ns()}-{next(numbers)}"
+    s3.create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture
+def stream_name(kinesis: "KinesisClient") -> Iterator[str]:
+    """The name of an active stream of two shards that no other test uses."""
+    name = f"test-{time.time_ns()}-{next(numbers)}"
+    kinesis.create_stream(StreamName=name, ShardCount=2)
+    waiter = kinesis.get_waiter("stream_exists")
+    waiter.wait(StreamName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    yield name
+    kinesis.delete_stream(StreamName=name, EnforceConsumerDeletion=True)

@@ -1,0 +1,408 @@
+"""`lakehouse sql` and its Python API: what it reads, what it refuses, and how it prints values from hostile records."""
+
+import json
+import threading
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import typer
+from deltalake import DeltaTable, write_deltalake
+
+from lakehouse.errors import LakehouseError
+from lakehouse.layout import Layout
+from lakehouse.settings import Settings
+from local.commands import sql as command
+from local.duckdb_reader import extension_path
+from local.sql import Lake, MissingTableError
+from local.statements import StatementError, tables_read
+
+KPI_FIELDS: list[pa.Field[Any]] = [
+    pa.field("kpi_name", pa.string()),
+    pa.field("month", pa.string()),
+    pa.field("period_start", pa.date32()),
+    pa.field("numerator", pa.decimal128(28, 4)),
+    pa.field("value", pa.decimal128(38, 10)),
+    pa.field("contributions", pa.int64()),
+]
+HUGE = Decimal("123456789012345678901234.5678")
+EVENT_FIELDS: list[pa.Field[Any]] = [
+    pa.field("record_id", pa.string()),
+    pa.field("event_time", pa.timestamp("us", "UTC")),
+    pa.field("quantity", pa.int32()),
+    pa.field("region", pa.string()),
+    pa.field("type", pa.string()),
+]
+KPIS = pa.schema(KPI_FIELDS)
+EVENTS = pa.schema(EVENT_FIELDS)
+
+
+def kpi(name: str, day: date, numerator: str, value: str | None, contributions: int) -> dict[str, Any]:
+    return {
+        "kpi_name": name,
+        "month": f"{day:%Y-%m}",
+        "period_start": day,
+        "numerator": Decimal(numerator),
+        "value": None if value is None else Decimal(value),
+        "contributions": contributions,
+    }
+
+
+def event(record: str, quantity: int, region: str | None, kind: str) -> dict[str, Any]:
+    time = datetime(2010, 12, 1, 8, 26, 0, 123456, UTC)
+    return {"record_id": record, "event_time": time, "quantity": quantity, "region": region, "type": kind}
+
+
+def write(root: Path, table: str, rows: list[dict[str, Any]], schema: pa.Schema, *partitions: str) -> None:
+    write_deltalake(
+        Layout(str(root)).table(table),
+        pa.Table.from_pylist(rows, schema=schema),
+        mode="append",
+        partition_by=list(partitions) or None,
+    )
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A lake of three tables; its folder has a space and a quote in its name."""
+    lake = tmp_path / "the lake's"
+    write(
+        lake,
+        "gold.sales_kpis",
+        [
+            kpi("daily_revenue", date(2010, 12, 1), str(HUGE), "1.5000000000", 3),
+            kpi("daily_revenue", date(2010, 12, 2), "0.1000", "0.1000000000", 1),
+            kpi("refunds", date(2011, 1, 1), "-2.5000", None, 2),
+        ],
+        KPIS,
+        "kpi_name",
+        "month",
+    )
+    write(
+        lake,
+        "silver.validated_pos",
+        [event("a#1", 6, "uk", "Home & Garden"), event("a#2", -2, "europe", "50% off/€"), event("a#3", 1, None, "x=y")],
+        EVENTS,
+        "region",
+        "type",
+    )
+    write(lake, "rejected.pos", [event("b#1", 1, "uk", "sale")], EVENTS)
+    return lake
+
+
+@pytest.fixture
+def lake(root: Path) -> Any:
+    with Lake(str(root)) as opened:
+        yield opened
+
+
+def settings(root: Path) -> Settings:
+    return Settings(root=str(root))
+
+
+class TestReading:
+    def test_decimals_dates_and_nulls_are_exact(self, lake: Lake) -> None:
+        rows = lake.query("select * from gold.sales_kpis order by period_start")
+
+        assert rows == [
+            kpi("daily_revenue", date(2010, 12, 1), str(HUGE), "1.5", 3),
+            kpi("daily_revenue", date(2010, 12, 2), "0.1", "0.1", 1),
+            kpi("refunds", date(2011, 1, 1), "-2.5", None, 2),
+        ]
+
+    def test_sums_of_decimals_and_integers_are_exact(self, lake: Lake) -> None:
+        assert lake.query("select sum(numerator) n, sum(contributions) c, count(*) r from gold.sales_kpis") == [
+            {"n": HUGE + Decimal("0.1") - Decimal("2.5"), "c": 6, "r": 3}
+        ]
+        assert type(lake.query("select sum(contributions) c from gold.sales_kpis")[0]["c"]) is int
+
+    def test_partition_values_with_special_characters_and_null(self, lake: Lake) -> None:
+        rows = lake.query("select record_id, region, type from silver.validated_pos order by record_id")
+
+        assert rows == [
+            {"record_id": "a#1", "region": "uk", "type": "Home & Garden"},
+            {"record_id": "a#2", "region": "europe", "type": "50% off/€"},
+            {"record_id": "a#3", "region": None, "type": "x=y"},
+        ]
+        assert lake.query("select quantity from silver.validated_pos where type = '50% off/€'") == [{"quantity": -2}]
+
+    def test_timestamps_are_in_utc(self, lake: Lake) -> None:
+        found = lake.query("select event_time, cast(event_time as date) d from silver.validated_pos limit 1")
+
+        assert found == [{"event_time": datetime(2010, 12, 1, 8, 26, 0, 123456, UTC), "d": date(2010, 12, 1)}]
+        assert found[0]["event_time"].utcoffset().total_seconds() == 0
+
+    def test_parameters_by_position_and_by_name(self, lake: Lake) -> None:
+        hostile = "refunds' or '1'='1"
+
+        assert lake.query("select contributions from gold.sales_kpis where kpi_name = ?", ["refunds"]) == [
+            {"contributions": 2}
+        ]
+        assert lake.query("select contributions from gold.sales_kpis where kpi_name = $kpi", {"kpi": hostile}) == []
+
+    def test_after_a_merge_and_a_delete_only_the_rows_of_now_are_there(self, root: Path, lake: Lake) -> None:
+        table = DeltaTable(Layout(str(root)).table("gold.sales_kpis"))
+        change = [
+            kpi("refunds", date(2011, 1, 1), "-9.0000", "9", 5),
+            kpi("discounts", date(2011, 1, 1), "1.0000", "1", 1),
+        ]
+        (
+            table.merge(
+                pa.Table.from_pylist(change, schema=KPIS),
+                "s.kpi_name = t.kpi_name and s.month = t.month and s.period_start = t.period_start",
+                "s",
+                "t",
+            )
+            .when_matched_update_all()
+            .when_not_matched_insert_all()
+            .execute()
+        )
+        table.delete("period_start = '2010-12-02'")
+
+        rows = lake.query("select kpi_name k, numerator n, contributions c from gold.sales_kpis order by 1")
+
+        assert rows == [
+            {"k": "daily_revenue", "n": HUGE, "c": 3},
+            {"k": "discounts", "n": Decimal(1), "c": 1},
+            {"k": "refunds", "n": Decimal(-9), "c": 5},
+        ]
+
+    def test_rejected_names_the_source_and_names_ignore_case(self, lake: Lake) -> None:
+        assert lake.query("SELECT Record_ID FROM Rejected.POS") == [{"record_id": "b#1"}]
+
+    def test_describe_summarize_and_explain(self, lake: Lake) -> None:
+        described = lake.query("describe gold.sales_kpis")
+
+        assert [(each["column_name"], each["column_type"]) for each in described][3:5] == [
+            ("numerator", "DECIMAL(28,4)"),
+            ("value", "DECIMAL(38,10)"),
+        ]
+        assert {each["column_name"] for each in lake.query("summarize rejected.pos")} == set(EVENTS.names)
+        assert lake.query("explain analyze select count(*) from gold.sales_kpis")
+
+    def test_two_columns_of_one_name_are_both_there(self, lake: Lake) -> None:
+        assert lake.query("select 1 as a, 2 as a, 3 as a_1") == [{"a": 1, "a_1": 2, "a_1_1": 3}]
+
+
+class TestVersions:
+    def test_a_snapshot_does_not_move_and_a_new_query_does(self, root: Path, lake: Lake) -> None:
+        with lake.snapshot() as snapshot:
+            before = snapshot.query("select count(*) n from rejected.pos")
+            write(root, "rejected.pos", [event("b#2", 1, "uk", "sale")], EVENTS)
+            after = snapshot.query("select count(*) n from rejected.pos a, rejected.pos b")
+
+            assert (before, after) == ([{"n": 1}], [{"n": 1}])
+            assert snapshot.versions == {"rejected.pos": 0}
+        assert lake.query("select count(*) n from rejected.pos a, rejected.pos b") == [{"n": 4}]
+
+    def test_an_older_version_can_be_read(self, root: Path, lake: Lake) -> None:
+        write(root, "rejected.pos", [event("b#2", 1, "uk", "sale")], EVENTS)
+
+        assert lake.query("select count(*) n from rejected.pos", versions={"rejected.pos": 0}) == [{"n": 1}]
+        assert lake.version("rejected.pos") == 1
+        with pytest.raises(MissingTableError, match=r"rejected\.pos has no version 2: its newest is 1"):
+            lake.query("select 1 from rejected.pos", versions={"rejected.pos": 2})
+
+    def test_a_table_made_after_the_lake_was_opened_is_found(self, root: Path, lake: Lake) -> None:
+        with pytest.raises(MissingTableError):
+            lake.query("select 1 from bronze.pos")
+        write(root, "bronze.pos", [event("b#2", 1, "uk", "sale")], EVENTS)
+
+        assert lake.query("select count(*) n from bronze.pos") == [{"n": 1}]
+
+    def test_queries_from_several_threads_do_not_disturb_each_other(self, root: Path, lake: Lake) -> None:
+        failures: list[object] = []
+
+        def ask(table: str, expected: int) -> None:
+            for _ in range(10):
+                try:
+                    found = lake.query(f"select count(*) n from {table} t, {table} u")[0]["n"]
+                    if found not in {number**2 for number in range(expected, expected + 6)}:
+                        failures.append((table, found))
+                except LakehouseError as error:
+                    failures.append(error)
+
+        threads = [
+            threading.Thread(target=ask, args=each)
+            for each in 2 * [("gold.sales_kpis", 3), ("silver.validated_pos", 3), ("rejected.pos", 1)]
+        ]
+        for thread in threads:
+            thread.start()
+        for number in range(5):
+            write(root, "rejected.pos", [event(f"c#{number}", 1, "uk", "sale")], EVENTS)
+        for thread in threads:
+            thread.join()
+
+        assert failures == []
+
+
+class TestRefusals:
+    def test_a_missing_table_lists_the_ones_that_exist(self, lake: Lake) -> None:
+        with pytest.raises(MissingTableError) as caught:
+            lake.query("select * from gold.sale_kpis")
+
+        assert str(caught.value) == (
+            f"there is no table gold.sale_kpis at {lake.layout.root}; "
+            "tables there: gold.sales_kpis, rejected.pos, silver.validated_pos"
+        )
+
+    def test_a_missing_root_is_named_and_not_made(self, tmp_path: Path) -> None:
+        with pytest.raises(LakehouseError, match=r"there is no lake at .*nowhere: give --root"):
+            Lake(str(tmp_path / "nowhere"))
+        assert not (tmp_path / "nowhere").exists()
+
+    def test_nothing_but_reading_runs(self, lake: Lake) -> None:
+        for statement in ("delete from rejected.pos", "select * from read_text('/etc/passwd')", "select 1; select 2"):
+            with pytest.raises(StatementError):
+                lake.query(statement)
+        assert lake.query("select count(*) n from rejected.pos") == [{"n": 1}]
+
+    def test_duckdb_itself_refuses_other_files_and_stays_locked(self, lake: Lake, tmp_path: Path) -> None:
+        """The second wall: what would happen if the check of the statement were fooled."""
+        (tmp_path / "secret.csv").write_text("a\n1\n")
+        connection = lake._database.cursor()
+
+        for statement in (
+            f"select * from read_csv('{tmp_path}/secret.csv')",
+            f"copy (select 1) to '{tmp_path}/out.csv'",
+            f"attach '{tmp_path}/other.db'",
+            "set enable_external_access = true",
+            "set allowed_directories = ['/']",
+            "load httpfs",
+            "install spatial",
+        ):
+            with pytest.raises(Exception, match=r"(?i)disabled|locked|cannot|not be changed"):
+                connection.execute(statement)
+        assert sorted(each.name for each in tmp_path.iterdir()) == ["secret.csv", "the lake's"]
+
+    def test_python_variables_are_no_tables(self, lake: Lake) -> None:
+        gold = pa.table({"a": [1]})
+
+        with pytest.raises(StatementError, match=r"gold is no table of the lake"):
+            lake.query("select * from gold")
+        assert gold.num_rows == 1
+
+    @pytest.mark.parametrize(
+        ("statement", "message"),
+        [
+            ("selec 1", 'syntax error at or near "selec"'),
+            ("select nothing from rejected.pos", 'Referenced column "nothing" not found.*Candidate bindings'),
+            ("select missing(1)", "missing does not exist"),
+            ("select cast('six' as int)", "Could not convert string 'six' to INT32"),
+            ("select ?", "parameter"),
+        ],
+    )
+    def test_a_wrong_statement_is_one_clear_line(self, lake: Lake, statement: str, message: str) -> None:
+        with pytest.raises(StatementError, match=message) as caught:
+            lake.query(statement)
+        assert "\n" not in str(caught.value)
+        assert "LINE 1" not in str(caught.value)
+
+    def test_a_table_with_column_mapping_is_refused_because_duckdb_misreads_it(self, root: Path, lake: Lake) -> None:
+        write(root, "silver.stores", [event("a#1", 6, "uk", "sale")], EVENTS, "region")
+        first = root / "silver/stores/_delta_log/00000000000000000000.json"
+        first.write_text("\n".join(map(mapped, first.read_text().splitlines())))
+        log = Path(Layout(str(root)).table("silver.stores"))
+
+        with pytest.raises(LakehouseError, match=r"stores uses column mapping \(name\), which DuckDB misreads"):
+            lake.query("select * from silver.stores")
+        misread = lake._database.cursor().execute(f"from delta_scan('{str(log).replace(chr(39), chr(39) * 2)}')")
+        assert misread.to_arrow_table().column("the region").to_pylist() == [None]
+
+    def test_a_data_file_that_is_gone_is_a_failure_that_names_the_lake(self, root: Path, lake: Lake) -> None:
+        for file in (root / "rejected/pos/bad_rows").glob("*.parquet"):
+            file.unlink()
+
+        with pytest.raises(LakehouseError, match="the lake's cannot be read: ") as caught:
+            lake.query("select * from rejected.pos")
+        assert not isinstance(caught.value, StatementError)
+
+    def test_extensions_come_from_packages(self) -> None:
+        assert extension_path("delta").is_file()
+        with pytest.raises(LakehouseError, match=r"install the package duckdb-extension-spatial==1\.5\.5"):
+            extension_path("spatial")
+
+
+def mapped(line: str) -> str:
+    """A line of a first commit, changed to what a writer with column mapping makes of it."""
+    action = json.loads(line)
+    if "protocol" in action:
+        action["protocol"] = {"minReaderVersion": 2, "minWriterVersion": 5}
+    if "metaData" in action:
+        fields = json.loads(action["metaData"]["schemaString"])
+        for number, each in enumerate(fields["fields"], 1):
+            each["metadata"] = {
+                "delta.columnMapping.id": number,
+                "delta.columnMapping.physicalName": each["name"],
+            }
+            each["name"] = f"the {each['name']}"
+        action["metaData"] |= {
+            "schemaString": json.dumps(fields),
+            "partitionColumns": ["the region"],
+            "configuration": {"delta.columnMapping.mode": "name", "delta.columnMapping.maxColumnId": "5"},
+        }
+    return json.dumps(action)
+
+
+class TestCommand:
+    def run(self, root: Path, query: str, **options: Any) -> None:
+        command.run(query=query, settings=settings(root), **options)
+
+    def test_formats(self, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        query = "select kpi_name, sum(numerator) total from gold.sales_kpis group by 1 order by 1"
+
+        self.run(root, query, format="csv")
+        assert capsys.readouterr().out == f"kpi_name,total\ndaily_revenue,{HUGE + Decimal('0.1')}\nrefunds,-2.5000\n"
+        self.run(root, query, format="json")
+        assert capsys.readouterr().out == (
+            f'[\n{{"kpi_name": "daily_revenue", "total": {HUGE + Decimal("0.1")}}},\n'
+            '{"kpi_name": "refunds", "total": -2.5000}\n]\n'
+        )
+        self.run(root, query)
+        table = capsys.readouterr().out
+        assert "refunds       │                       -2.5000" in table
+        assert table.endswith("2 rows\n")
+
+    def test_no_rows(self, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        query = "select kpi_name from gold.sales_kpis where false"
+
+        for form in ("csv", "json", "table"):
+            self.run(root, query, format=form)
+        assert capsys.readouterr().out == "kpi_name\n[]\nkpi_name\n━━━━━━━━\n0 rows\n"
+
+    def test_a_version_can_be_given(self, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        write(root, "rejected.pos", [event("b#2", 1, "uk", "sale")], EVENTS)
+
+        self.run(root, "select count(*) n from rejected.pos", format="csv", at=["rejected.pos=0"])
+        assert capsys.readouterr().out == "n\n1\n"
+
+    @pytest.mark.parametrize(
+        "use",
+        [
+            lambda self, root: self.run(root, "drop table gold.sales_kpis"),
+            lambda self, root: self.run(root, "select nothing from gold.sales_kpis"),
+            lambda self, root: self.run(root, "select 1", at=["gold.sales_kpis"]),
+        ],
+    )
+    def test_wrong_use_ends_with_2_and_one_line(
+        self, root: Path, capsys: pytest.CaptureFixture[str], use: Callable[["TestCommand", Path], None]
+    ) -> None:
+        with pytest.raises(typer.Exit) as caught:
+            use(self, root)
+
+        assert caught.value.exit_code == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert printed.err.startswith("lakehouse: ")
+        assert printed.err.count("\n") == 1
+
+    def test_the_examples_are_reading_statements(self) -> None:
+        examples = [line.split('"', 1)[1].rsplit('"', 1)[0] for line in command.EXAMPLES.splitlines()]
+
+        assert len(examples) >= 5
+        for example in examples:
+            assert tables_read(example.replace('\\"', '"'))
