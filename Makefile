@@ -25,6 +25,11 @@ demo: setup ## Run the lakehouse end to end on real data, then print KPIs, data 
 	@$(BIN)/lakehouse demo $(ARGS)
 
 test: setup ## Run the unit, integration and end-to-end tests
+	@for name in chromium chromium-browser google-chrome google-chrome-stable; do \
+	  command -v $$name > /dev/null && exit 0; \
+	done; \
+	ls -d "$$HOME"/.cache/ms-playwright/chromium* > /dev/null 2>&1 || \
+	  echo 'make: no Chromium or Chrome was found, so the browser tests will fail: apt-get install chromium, or $(BIN)/playwright install chromium' >&2
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: .venv/.synced ## Check style, formatting, types, and that requirements.txt is the lock
@@ -44,7 +49,7 @@ bench: setup ## Measure the costs that docs/benchmarks.md reports
 	@$(BIN)/python -m bench $(ARGS)
 
 clean: ## Stop the local stack and remove all that the other targets made
-	@[ ! -f .lakehouse/stack.json ] || $(BIN)/lakehouse down
+	@[ ! -f .lakehouse/stack.json ] || [ ! -x $(BIN)/lakehouse ] || $(BIN)/lakehouse down
 	@rm -rf .venv .tools .lakehouse dist .pytest_cache .mypy_cache .ruff_cache .hypothesis spark-warehouse metastore_db derby.log
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -137,11 +137,12 @@ def batch(
     ],
     landing: Landing = None,
     root: Root = None,
+    as_json: AsJson = False,
 ) -> None:
     """Take new files from the landing area into bronze, each exactly once."""
     from local.commands import batch as command
 
-    command.run(source=source, settings=_on_lake(root=root, landing=landing))
+    command.run(source=source, json=as_json, settings=_on_lake(root=root, landing=landing))
 
 
 @app.command()

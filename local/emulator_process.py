@@ -11,7 +11,6 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +22,8 @@ from local.emulator_installation import PROJECT, Installation
 HOST = "127.0.0.1"
 START_SECONDS = 120
 END_SECONDS = 15
+# Where LocalStack keeps what it fetches, under its data folder.
+INSTALLED_KINESIS = "var/lib/localstack/lib/kinesis-local"
 # What LocalStack may see of the caller's environment: not AWS_* or LOCALSTACK_*, which would change what it does.
 INHERITED = ("HOME", "LANG", "LC_ALL", "TZ", "USER")
 
@@ -82,10 +83,10 @@ def check_port_is_free(port: int) -> None:
 def spawn(installation: Installation, directory: Path, log: Path, port: int) -> EmulatorProcess:
     """Starts LocalStack in a session of its own and returns at once; `wait_until_ready` tells when it can be used.
 
-    `directory` is emptied. The previous log is kept beside the new one as `<name>.previous`.
+    `directory` is emptied, and what still runs in it ended. The previous log stays as `<name>.previous`.
     """
+    kill_all_in(directory)
     check_port_is_free(port)
-    shutil.rmtree(directory, ignore_errors=True)
     (directory / "tmp").mkdir(parents=True)
     _place_kinesis(installation, directory)
     if log.is_file():
@@ -106,7 +107,7 @@ def spawn(installation: Installation, directory: Path, log: Path, port: int) -> 
 def _place_kinesis(installation: Installation, directory: Path) -> None:
     """Puts the installed Kinesis where LocalStack looks before it would fetch one from npm."""
     version = json.loads((PROJECT / "package.json").read_text(encoding="utf-8"))["dependencies"]["kinesis-local"]
-    expected = directory / "var" / "lib" / "localstack" / "lib" / "kinesis-local" / version
+    expected = directory / INSTALLED_KINESIS / version
     expected.parent.mkdir(parents=True)
     expected.symlink_to(installation.kinesis, target_is_directory=True)
 
@@ -180,25 +181,33 @@ def kill(process: EmulatorProcess) -> None:
     first, since it starts its Kinesis anew whenever that ends.
     Raises EmulatorError naming the processes that would not end.
     """
-    ended: list[psutil.Process] = []
     if process.is_alive:
         parent = psutil.Process(process.pid)
-        ended = [parent, *parent.children(recursive=True)]
-    # Children of an emulator that died alone carry its data folder in their command line.
-    ended += [stray for stray in _started_in(process.directory) if stray not in ended]
-    for one in ended:
+        _end([parent, *parent.children(recursive=True)])
+    kill_all_in(process.directory)
+
+
+def kill_all_in(directory: Path) -> None:
+    """Ends the emulators that have this data folder, recorded or not, and their Kinesis; removes the folder.
+
+    Raises EmulatorError naming the processes that would not end.
+    """
+    _end([one for one in psutil.process_iter(["cmdline"]) if _runs_in(directory, one.info["cmdline"] or [])])
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _runs_in(directory: Path, command: list[str]) -> bool:
+    """Whether a command line is LocalStack's or its Kinesis' with this data folder, and not, say, an editor's."""
+    is_localstack = str(PROJECT / "serve.py") in command and str(directory) in command
+    return is_localstack or any(word.startswith(f"{directory}/{INSTALLED_KINESIS}/") for word in command)
+
+
+def _end(processes: list[psutil.Process]) -> None:
+    for one in processes:
         try:
             one.kill()
         except psutil.NoSuchProcess:
             continue
-    _, remaining = psutil.wait_procs(ended, timeout=END_SECONDS)
+    _, remaining = psutil.wait_procs(processes, timeout=END_SECONDS)
     if remaining:
         raise EmulatorError(f"these processes of the emulator do not end: {[one.pid for one in remaining]}")
-    shutil.rmtree(process.directory, ignore_errors=True)
-
-
-def _started_in(directory: Path) -> Iterator[psutil.Process]:
-    for candidate in psutil.process_iter(["cmdline"]):
-        arguments: list[str] = candidate.info["cmdline"] or []
-        if any(part == str(directory) or part.startswith(f"{directory}/") for part in arguments):
-            yield candidate

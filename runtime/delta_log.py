@@ -6,13 +6,17 @@ It reads small JSON objects only, never data files, and never writes.
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from obstore.exceptions import BaseError
+
+from lakehouse.errors import LakehouseError
 from lakehouse.layout import Layout
 from runtime.storage import Storage
 
@@ -78,8 +82,20 @@ class DeltaLog:
         """False for a folder that is not there: asking the storage would make it."""
         return self.uri.startswith("s3://") or Path(self.uri).is_dir()
 
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        """Storage errors with the table's name, on one line."""
+        try:
+            yield
+        except BaseError as error:
+            first = str(error).partition("\n")[0]
+            raise LakehouseError(f"the log of {self.name} at {self.uri} cannot be read: {first}") from error
+
     def _list(self) -> None:
-        objects = self._storage.list(self._folder) if self._may_exist() else []
+        objects = []
+        if self._may_exist():
+            with self._named_errors():
+                objects = self._storage.list(self._folder)
         found = [VERSION_FILE.search(f"/{each.key}") for each in objects]
         newest = max((int(match[1]) for match in found if match), default=None)
         if newest is None or (self._newest is not None and newest < self._newest):
@@ -89,8 +105,10 @@ class DeltaLog:
 
     def _read(self, version: int) -> Commit | None:
         if version not in self._commits:
-            there = version >= 0 and self._may_exist()
-            content = self._storage.read(f"{self._folder}/{version:020}.json") if there else None
+            if version < 0 or not self._may_exist():
+                return None
+            with self._named_errors():
+                content = self._storage.read(f"{self._folder}/{version:020}.json")
             if content is None:
                 return None
             self._commits[version] = parse_commit(version, content)

@@ -70,12 +70,15 @@ def _silver(
 
 
 def _gold(spark: SparkSession, settings: Settings, contracts: Contracts, trigger: dict[str, str]) -> list[Declaration]:
+    tables = [gold.GoldTable(settings, contracts, name) for name in gold.GOLD_TABLES]
     return [
         Declaration(
-            name=f"gold.{table}",
+            name=table.name,
             stage=3,
-            start=lambda table=table: gold.start(spark, settings, contracts, table, trigger),  # type: ignore[misc]
-            ready=lambda table=table: gold.ready(spark, settings, table),  # type: ignore[misc]
+            start=lambda table=table: gold.start(  # type: ignore[misc]
+                spark, settings, contracts, table.contract.name, trigger
+            ),
+            ready=lambda table=table: all(table_exists(spark, uri) for uri in table.silver.values()),  # type: ignore[misc]
         )
-        for table in gold.GOLD_TABLES
+        for table in tables
     ]

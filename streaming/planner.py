@@ -6,7 +6,7 @@ shard in `minPollSeconds`) finds one. Without either the offset stays what it wa
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import Enum, auto
@@ -96,24 +96,26 @@ class Planner:
 
         1. Find the positions at which the current epoch ended: in the ledger, or for a new query in its options.
         2. Let children take over from parents that have been read to their end.
-        3. Peek where nothing is known to wait. A shard that turns out to have ended has no more: back to 2.
+        3. Peek at every shard where nothing is known to wait, until all have answered or one has records. A shard that
+           turns out to have ended has no more: back to 2.
         4. If a shard has records, they are the next epoch's batch.
 
         A query's first answer is always a new epoch, so that its start is fixed even when there is nothing yet.
         """
         if self._positions is None:
             self._positions = self._starts() if self._current is None else self._ends(self._current)  # 1
+        tips = dict.fromkeys(self._behind, Tip.RECORDS)
         while True:
             self._positions = self._succeed(self._positions)  # 2
-            tips = self._peek(self._positions)  # 3
-            ended = [shard_id for shard_id, tip in tips.items() if tip is Tip.END]
-            if not ended:
+            ask = self._to_ask(self._positions, tips)
+            if not ask:
                 break
+            tips |= self._peek(ask)  # 3
+            ended = [each for each in ask if tips.get(each) is Tip.END]
             self._positions |= {each: replace(self._positions[each], finished=True) for each in ended}
         if self._listing_doubted:
             self._refresh(self._current or Offset())
-        waiting = {shard_id for shard_id, tip in tips.items() if tip is Tip.RECORDS} | self._behind
-        reads = tuple(each for each, position in self._positions.items() if each in waiting and not position.finished)
+        reads = tuple(each for each in self._positions if tips.get(each) is Tip.RECORDS)
         if self._current is not None and not reads:
             self._note_idle(self._current.epoch, self._positions)
             return self._current
@@ -177,24 +179,25 @@ class Planner:
         self._listing_doubted = False
         return summary
 
-    def _peek(self, positions: dict[str, Position]) -> dict[str, Tip]:
-        """Peeks at the shards whose turn it is; waits for the turn of the first when nothing else is to be done."""
-        candidates = [
-            each for each, position in positions.items() if not position.finished and each not in self._behind
-        ]
-        for shard_id in candidates:
-            watch = self._watches.get(shard_id)
-            if watch is None or not watch.position.same_place(positions[shard_id]):
-                self._watches[shard_id] = Watch(positions[shard_id])
-        self._watches = {each: watch for each, watch in self._watches.items() if each in candidates}
-        due = self._due(candidates)
-        if not due and candidates and not self._behind:
-            time.sleep(max(0.0, min(watch.due for watch in self._watches.values()) - time.monotonic()))
-            due = self._due(candidates)
+    def _to_ask(self, positions: Mapping[str, Position], tips: Mapping[str, Tip]) -> list[str]:
+        """The shards to peek at. Once one has records, the others wait for their time (`minPollSeconds`)."""
+        unread = [each for each, position in positions.items() if not position.finished]
+        for each in unread:
+            if each not in self._watches or not self._watches[each].position.same_place(positions[each]):
+                self._watches[each] = Watch(positions[each])
+        self._watches = {each: self._watches[each] for each in unread}
+        if Tip.RECORDS in tips.values():
+            return self._due([each for each in unread if each not in tips])
+        return [each for each in unread if tips.get(each, Tip.UNKNOWN) is Tip.UNKNOWN]
+
+    def _peek(self, shard_ids: Sequence[str]) -> dict[str, Tip]:
+        """Peeks at those of the shards whose time has come, all at once; waits for the first."""
+        time.sleep(max(0.0, min(self._watches[each].due for each in shard_ids) - time.monotonic()))
+        due = self._due(shard_ids)
         with ThreadPoolExecutor(max(1, min(CONNECTIONS, len(due)))) as pool:
             return dict(zip(due, pool.map(self._look, due), strict=True))
 
-    def _due(self, shard_ids: Iterable[str]) -> list[str]:
+    def _due(self, shard_ids: Sequence[str]) -> list[str]:
         return [shard_id for shard_id in shard_ids if self._watches[shard_id].due <= time.monotonic()]
 
     def _look(self, shard_id: str) -> Tip:

@@ -21,6 +21,8 @@ MOST_RECORDS, MOST_BYTES = 500, 4_500_000
 CALLS_PER_SECOND = 5
 ATTEMPTS = 8
 FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
+INTERNAL_ERROR = 500
+BUSY = ("ProvisionedThroughputExceededException", "LimitExceededException", "KMSThrottlingException", "Throttling")
 
 
 class PutError(LakehouseError):
@@ -76,7 +78,7 @@ def _put(
     acknowledged: Callable[[Sequence[Acknowledged]], None],
 ) -> None:
     waiting = records
-    answer = ""
+    answer, attempt = "", 0
     for attempt in range(ATTEMPTS):
         if attempt:
             time.sleep(min(LONGEST_WAIT, FIRST_WAIT * 2 ** (attempt - 1)))
@@ -85,7 +87,12 @@ def _put(
                 StreamName=stream,
                 Records=[{"Data": record.data, "PartitionKey": record.partition_key} for record in waiting],
             )
-        except (ClientError, BotoCoreError) as error:
+        except ClientError as error:
+            answer = str(error)
+            if not _passes(error):
+                break
+            continue
+        except BotoCoreError as error:
             answer = str(error)
             continue
         now = datetime.now(UTC)
@@ -102,6 +109,12 @@ def _put(
         if not waiting:
             return
     raise PutError(
-        f"stream {stream} did not take {len(waiting)} records in {ATTEMPTS} attempts (the first is number "
+        f"stream {stream} did not take {len(waiting)} records (attempts: {attempt + 1}; the first is number "
         f"{waiting[0].index} of the plan): {answer}"
     )
+
+
+def _passes(error: ClientError) -> bool:
+    """Whether the call may go through later: the service is busy or broken, not asked for something impossible."""
+    status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+    return status >= INTERNAL_ERROR or error.response["Error"]["Code"] in BUSY

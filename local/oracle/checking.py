@@ -28,7 +28,10 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Checked:
-    """A record with its typed values under their silver names; `rule` and `column` say what it breaks, if anything."""
+    """A record with its typed values under their silver names; `rule` and `column` say what it breaks, if anything.
+
+    The column is named as in the payload.
+    """
 
     arrival: Arrival
     values: Row
@@ -80,12 +83,12 @@ def _checked(arrival: Arrival, source: Source) -> Checked:
         try:
             value = cast(arrival.fields.get(field.name), field.type)
         except WrongType:
-            return Checked(arrival, values, "type", field.column)
+            return Checked(arrival, values, "type", field.name)
         rule = _broken_rule(field, value) or (
             _broken_time(value, arrival.rank[0]) if field.column == source.time else None
         )
         if rule:
-            return Checked(arrival, values, rule, field.column)
+            return Checked(arrival, values, rule, field.name)
         values[field.column] = time_of(value) if field.type == "timestamp" and value is not None else value
     return Checked(arrival, values)
 

@@ -79,5 +79,5 @@ def _unknown_key(record: Checked, source: Source, references: References) -> str
         if field.key_of is None or key is None:
             continue
         if references[field.key_of].valid_at(key, record.values[source.time]) is None:
-            return field.column
+            return field.name
     return None

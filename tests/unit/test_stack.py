@@ -88,10 +88,26 @@ def test_with_an_endpoint_given_nothing_is_started_or_stopped(
     assert (settings.state_directory / "stack.json").exists()
 
 
+def test_the_exported_endpoint_of_our_own_emulator_does_not_make_it_somebody_elses(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(settings, os.getpid(), psutil.Process().create_time() - 3600)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4599")
+    assert stack.environment(settings) == {}
+    stack.stop(settings)
+    assert not (settings.state_directory / "stack.json").exists()
+    assert stack.environment(settings)["AWS_ACCESS_KEY_ID"] == "test"
+
+
+def test_resources_need_a_stack(settings: Settings) -> None:
+    with pytest.raises(EmulatorError, match="does not run: start it with `lakehouse up`"):
+        stack.ensure_resources(settings)
+
+
 def test_an_endpoint_that_does_not_answer_is_named(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    with pytest.raises(EmulatorError, match="http://127.0.0.1:1 does not answer as AWS would"):
+    with pytest.raises(EmulatorError, match="http://127.0.0.1:1 does not answer as AWS would: .*unset it"):
         stack.start(settings)
 
 

@@ -1,0 +1,1 @@
+"""The dashboard: a page per team with its KPIs, and a page of the pipeline's health. It only reads the lake."""
