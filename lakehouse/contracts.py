@@ -141,7 +141,9 @@ def _refuse_unfit_source(contract: Contract, taken: Collection[str]) -> None:
 def _refuse_unfit_column(column: Column, contract: Contract, contracts: Contracts) -> None:
     path = f"schema.{column.name}"
     if column.stored_as != column.name and contract.kind != "source":
-        raise ContractError(f"{path}.customProperties.storedAs: only a source's fields can be stored under another name")
+        raise ContractError(
+            f"{path}.customProperties.storedAs: only a source's fields can be stored under another name"
+        )
     for key, target in (("relationships", column.reference), ("customProperties.lookup", column.lookup)):
         if target is None:
             continue

@@ -68,7 +68,9 @@ def contributions(silver: DataFrame, source: str, gold: Contract, sign: Column |
         for each in kpi.contributions
         if each.source == source
     ]
-    exploded = silver.select((F.lit(1) if sign is None else sign).alias("sign"), F.explode(F.array(*counted)).alias("c"))
+    exploded = silver.select(
+        (F.lit(1) if sign is None else sign).alias("sign"), F.explode(F.array(*counted)).alias("c")
+    )
     columns = {name: F.col(f"c.{name}") for name in key_of(gold) if name != "month"}
     columns["month"] = F.date_format("c.period_start", "yyyy-MM")
     for name in ("numerator", "denominator"):

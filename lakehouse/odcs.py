@@ -29,6 +29,7 @@ COLUMN_PROPERTIES = ("storedAs", "lookup", "expression", "settled")
 ROLE_PROPERTIES = ("columns", "excludeClassification", "rowFilter")
 GROUP_KEYS = ("key", "gap", "order")
 OPTIONS = ("minimum", "maximum", "pattern", "maxLength")
+LONGEST_COMMENT = 255
 LOGICAL_TYPES = {
     "string": "string",
     "int": "integer",
@@ -137,10 +138,10 @@ def _column(item: SchemaProperty, path: str) -> Column:
             raise ContractError(f"{path}.logicalTypeOptions.{option}: only {', '.join(OPTIONS)} are checked")
     if not item.name or not item.description:
         raise ContractError(f"{path}: a column needs a name and a description")
+    if len(item.description) > LONGEST_COMMENT:
+        raise ContractError(f"{path}.description: the Glue catalog takes {LONGEST_COMMENT} characters at most")
     if item.classification not in CLASSIFICATIONS:
-        raise ContractError(
-            f"{path}.classification: {item.classification!r} is none of {', '.join(CLASSIFICATIONS)}"
-        )
+        raise ContractError(f"{path}.classification: {item.classification!r} is none of {', '.join(CLASSIFICATIONS)}")
     column = Column(
         name=item.name,
         stored_as=_text(custom, "storedAs") or item.name,

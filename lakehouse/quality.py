@@ -6,7 +6,7 @@ a native Spark expression. `CHECKS` lists them in the order in which they are tr
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timezone
+from datetime import date
 from decimal import Decimal
 
 from pyspark.sql import Column as Expression
@@ -78,12 +78,14 @@ def in_time(column: Column, contract: Contract) -> Rule | None:
     """The event time must not be before 2000 nor more than a day after the record arrived (`arrived_at`)."""
     if column.stored_as != contract.event_time:
         return None
-    first: date = EARLIEST
-    if column.type == "timestamp":
-        first = datetime(EARLIEST.year, EARLIEST.month, EARLIEST.day, tzinfo=timezone.utc)
-    last = F.col("arrived_at") + F.make_interval(hours=F.lit(LATEST_HOURS_AFTER_ARRIVAL))
     message = f"must be from {EARLIEST} on, at most {LATEST_HOURS_AFTER_ARRIVAL} hours after the record arrived"
-    return Rule("event_time", message, lambda value: (value < F.lit(first)) | (value > last))
+
+    def broken(value: Expression) -> Expression:
+        first = F.lit(EARLIEST.isoformat()).cast(column.type)
+        last = F.col("arrived_at") + F.make_interval(hours=F.lit(LATEST_HOURS_AFTER_ARRIVAL))
+        return (value < first) | (value > last)
+
+    return Rule("event_time", message, broken)
 
 
 CHECKS: tuple[Check, ...] = (required, in_range, one_of, like_pattern, not_too_long, in_time)

@@ -55,4 +55,6 @@ def load_settings(**flags: object) -> Settings:
         faults = "; ".join(
             f"{'.'.join(map(str, fault['loc']))} = {fault['input']!r}: {fault['msg']}" for fault in error.errors()
         )
-        raise LakehouseError(f"wrong setting: {faults} (flags, LAKEHOUSE_* variables and lakehouse.toml set them)") from error
+        raise LakehouseError(
+            f"wrong setting: {faults} (flags, LAKEHOUSE_* variables and lakehouse.toml set them)"
+        ) from error

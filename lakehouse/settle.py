@@ -32,9 +32,9 @@ def settle_stock_readings(rows: DataFrame, group: Group) -> DataFrame:
         _kept("previous_level", previous).alias("previous_level"),
         _kept("seconds_since_previous", F.floor(seconds).cast("bigint")).alias("seconds_since_previous"),
         _kept("is_restock", F.coalesce(F.col("stock_level") > previous, F.lit(False))).alias("is_restock"),
-        _kept(
-            "is_stockout", F.coalesce((F.col("stock_level") == 0) & (previous > 0), F.lit(False))
-        ).alias("is_stockout"),
+        _kept("is_stockout", F.coalesce((F.col("stock_level") == 0) & (previous > 0), F.lit(False))).alias(
+            "is_stockout"
+        ),
     )
 
 
@@ -92,9 +92,7 @@ def settle_cases(rows: DataFrame, group: Group) -> DataFrame:
             resolving, (micros.cast("decimal(20,0)") / F.lit(1_000_000)).cast("decimal(18,6)")
         ),
     }
-    return state.select(
-        *_others(rows, *settled), *(_kept(name, to).alias(name) for name, to in settled.items())
-    )
+    return state.select(*_others(rows, *settled), *(_kept(name, to).alias(name) for name, to in settled.items()))
 
 
 SETTLE: Mapping[str, Settle] = {

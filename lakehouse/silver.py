@@ -87,9 +87,7 @@ def enrich(parsed: DataFrame, source: Contract, silver: Contract, references: Ma
     return rows
 
 
-def _look_up(
-    rows: DataFrame, key: str, silver: Contract, versions: DataFrame, reference: tuple[str, str]
-) -> DataFrame:
+def _look_up(rows: DataFrame, key: str, silver: Contract, versions: DataFrame, reference: tuple[str, str]) -> DataFrame:
     """Joins the reference row valid at the event time, takes the columns that look it up, notes an unknown key."""
     table, column = reference
     taken = {each.stored_as: each.lookup[1] for each in silver.columns if each.lookup and each.lookup[0] == table}
@@ -154,11 +152,21 @@ def outcomes(candidates: DataFrame, existing: DataFrame, source: Contract, silve
     """
     names = [column.stored_as for column in silver.columns]
     settled = [column.stored_as for column in silver.columns if column.settled]
-    old = existing.select(*names, "_since", *(F.lit(None).cast("string").alias(each) for each in ENVELOPE[:3]),
-                          F.lit(None).cast("date").alias("ingest_date"), F.lit(True).alias("_existing"))
+    old = existing.select(
+        *names,
+        "_since",
+        *(F.lit(None).cast("string").alias(each) for each in ENVELOPE[:3]),
+        F.lit(None).cast("date").alias("ingest_date"),
+        F.lit(True).alias("_existing"),
+    )
     new = candidates.select(
-        *(F.col(name) if name not in settled else F.lit(None).cast(_type_of(silver, name)).alias(name) for name in names),
-        F.lit(None).cast("timestamp").alias("_since"), *ENVELOPE, F.lit(False).alias("_existing"),
+        *(
+            F.col(name) if name not in settled else F.lit(None).cast(_type_of(silver, name)).alias(name)
+            for name in names
+        ),
+        F.lit(None).cast("timestamp").alias("_since"),
+        *ENVELOPE,
+        F.lit(False).alias("_existing"),
     )
     contested = _contest(old.unionByName(new), source, silver)
     winners = contested.where("_outcome IS NULL")
@@ -244,7 +252,14 @@ def rejected_rivals(settled: DataFrame, source: Contract, batch: str, number: in
 
 
 def _bad_rows(
-    rows: DataFrame, source: Contract, rule: Column, column: Column, value: Column, message: Column, batch: str, number: int
+    rows: DataFrame,
+    source: Contract,
+    rule: Column,
+    column: Column,
+    value: Column,
+    message: Column,
+    batch: str,
+    number: int,
 ) -> DataFrame:
     return rows.select(
         "record_id",

@@ -132,8 +132,8 @@ def produce(
 @app.command()
 def batch(
     source: Annotated[
-        Literal["reference", "pos", "inventory", "campaigns"],
-        typer.Argument(help="What to ingest; reference is stores, warehouses and products."),
+        Literal["reference", "pos", "inventory", "campaigns", "all"],
+        typer.Argument(help="What to ingest; reference is stores, warehouses and products; all begins with it."),
     ],
     landing: Landing = None,
     root: Root = None,

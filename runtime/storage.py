@@ -3,12 +3,12 @@
 Delta tables are Spark's; this is for everything that needs put-if-absent or plain bytes.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-import os
 
 import boto3
 import obstore

@@ -83,7 +83,13 @@ def _ranges(records: DataFrame) -> list[Row]:
 
 def _lineage(source: str, batch: int, ranges: Sequence[Row]) -> str:
     inputs = [
-        {"stream": row["stream"], "shard": row["shard_id"], "from": row["from"], "to": row["to"], "records": row["records"]}
+        {
+            "stream": row["stream"],
+            "shard": row["shard_id"],
+            "from": row["from"],
+            "to": row["to"],
+            "records": row["records"],
+        }
         for row in ranges
     ]
     count = sum(row["records"] for row in ranges)

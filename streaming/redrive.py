@@ -53,7 +53,9 @@ def redrive(spark: SparkSession, settings: Settings, contracts: Contracts, sourc
     # 2
     tag = f"redrive:{name}"
     read = {"table": f"rejected.{source}", "from_version": version, "to_version": version}
-    tally = table.process(_envelope(old, contracts), Origin(tag, f"{tag}:silver.{table.silver.name}", 0, (read,)), recover=True)
+    tally = table.process(
+        _envelope(old, contracts), Origin(tag, f"{tag}:silver.{table.silver.name}", 0, (read,)), recover=True
+    )
     # 3
     rejected = DeltaTable.forPath(spark, spark_path(table.rejected_uri)).alias("t")
     gone = old.select("record_id", "batch").alias("s")

@@ -5,7 +5,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from delta.tables import DeltaTable
-from lakehouse.parsing import parse
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
@@ -13,6 +12,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from lakehouse import silver
 from lakehouse.contracts import Contract, Contracts
 from lakehouse.layout import Layout, spark_path
+from lakehouse.parsing import parse
 from lakehouse.schemas import rejected_type, struct_type
 from lakehouse.settings import Settings
 from lakehouse.silver import INSERT, UPDATE, Bounds
@@ -149,7 +149,9 @@ class SilverTable:
             tally.drift = {row["field"]: row["count"] for row in fields.orderBy(F.desc("count")).limit(100).collect()}
         return tally, bounds
 
-    def _settle(self, spark: SparkSession, enriched: DataFrame, bounds: Bounds, strays: list[str] | None = None) -> DataFrame:
+    def _settle(
+        self, spark: SparkSession, enriched: DataFrame, bounds: Bounds, strays: list[str] | None = None
+    ) -> DataFrame:
         candidates = enriched.where(F.size("errors") == 0)
         existing = spark.read.format("delta").load(spark_path(self.silver_uri))
         near = silver.neighbourhood(existing, candidates, self.silver, bounds, strays or [])
@@ -222,9 +224,7 @@ class SilverTable:
         return json.dumps(document, sort_keys=True)
 
 
-def start(
-    spark: SparkSession, table: SilverTable, trigger: dict[str, str]
-) -> StreamingQuery:
+def start(spark: SparkSession, table: SilverTable, trigger: dict[str, str]) -> StreamingQuery:
     """Starts the long-running query of one silver table on its bronze table's checkpoint.
 
     Raises LakehouseError when the table does not fit its contract.

@@ -14,6 +14,7 @@ from lakehouse.settings import Settings
 from runtime.spark import create_session
 
 REFERENCE = "reference"
+EVERYTHING = "all"
 
 
 class RefusedFilesError(LakehouseError):
@@ -51,8 +52,10 @@ def sources_of(source: str, contracts: Contracts, settings: Settings) -> Sequenc
     if source == REFERENCE:
         return contracts.references
     files = [each for each in contracts.sources if each not in settings.streams]
+    if source == EVERYTHING:
+        return sorted(files, key=lambda each: each not in contracts.references)
     if source not in files:
-        known = ", ".join([REFERENCE, *sorted(set(files) - set(contracts.references))])
+        known = ", ".join([EVERYTHING, REFERENCE, *sorted(set(files) - set(contracts.references))])
         raise LakehouseError(f"{source!r} does not come in files: choose one of {known}")
     return (source,)
 

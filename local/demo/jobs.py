@@ -3,8 +3,7 @@
 import os
 import signal
 import subprocess
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -20,12 +19,12 @@ class JobFailedError(LakehouseError):
 
 
 class Job:
-    """One `lakehouse …` command in a process of its own, with its output in a log file."""
+    """One command in a process of its own, with its output in a log file."""
 
-    def __init__(self, name: str, arguments: Sequence[str], log: Path, environment: dict[str, str]) -> None:
+    def __init__(self, name: str, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
         self.name = name
         self.log = log
-        self._command = [sys.executable, "-m", "local.cli", *arguments]
+        self._command = command
         self._environment = {**os.environ, **environment}
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -1,15 +1,22 @@
 """The landing area and its plans: what is listed, what is read, what is planned once and for all."""
 
+import io
 import json
 import os
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
+from botocore.response import StreamingBody
+from botocore.stub import Stubber
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batch import landing_area
 from batch.file_tasks import FILE_COST, TASK_BYTES, in_groups
 from batch.landing import Bounds, PlanError, Plans, in_batches
 from batch.landing_area import LandingArea, LandingAreaError, LandingFile
@@ -150,6 +157,47 @@ def test_a_file_that_changes_under_the_reader_is_an_error(tmp_path: Path) -> Non
         stream.write(b"more")
     with pytest.raises(LandingAreaError, match=r"pos/a\.csv changed while it was read"):
         list(chunks)
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
+    """S3 as botocore plays it: what an emulator will not store, and the answers of S3 that it never gives."""
+    client = boto3.client("s3", "us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
+    monkeypatch.setattr(landing_area, "_client", lambda _: client)
+    with Stubber(client) as stubber:
+        yield stubber
+        stubber.assert_no_pending_responses()
+
+
+def test_an_object_whose_key_climbs_is_asked_for_by_that_very_key(bucket: Stubber) -> None:
+    key = "in/pos/../../secret.csv"
+    listed = {"Key": key, "Size": 3, "ETag": '"abc"', "LastModified": NOON}
+    bucket.add_response("list_objects_v2", {"Contents": [listed]}, {"Bucket": "b", "Prefix": "in/pos/"})
+    (file,) = LandingArea.open("s3a://b/in/").files("pos")
+    assert file == landing_file("pos/../../secret.csv", 3, "abc")
+    body = StreamingBody(io.BytesIO(b"a\n1"), 3)
+    bucket.add_response(
+        "get_object", {"Body": body, "ContentLength": 3}, {"Bucket": "b", "Key": key, "IfMatch": '"abc"'}
+    )
+    assert b"".join(LandingArea.open("s3://b/in").chunks(file)) == b"a\n1"
+
+
+def test_only_an_answer_on_the_content_makes_an_object_unreadable(bucket: Stubber) -> None:
+    def chunks() -> list[bytes]:
+        return list(LandingArea.open("s3://b").chunks(landing_file("pos/a.csv", 3)))
+
+    for code in ("PreconditionFailed", "NoSuchKey"):
+        bucket.add_client_error("get_object", code)
+        with pytest.raises(UnreadableFileError, match="the file changed after it was planned"):
+            chunks()
+    bucket.add_response("get_object", {"Body": StreamingBody(io.BytesIO(b"1234"), 4), "ContentLength": 4})
+    with pytest.raises(UnreadableFileError, match="4 bytes now"):
+        chunks()
+    # Right or load may be mended: such a file must not count as read.
+    for code in ("AccessDenied", "SlowDown", "InternalError", "ExpiredToken"):
+        bucket.add_client_error("get_object", code)
+        with pytest.raises(ClientError, match=code):
+            chunks()
 
 
 def plans(folder: Path, snapshot_every: int = 50) -> Plans:

@@ -1,0 +1,107 @@
+"""`lakehouse demo`: everything once, from real till days to KPIs, with a crash on the way and a proof at the end."""
+
+import json as json_text
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import boto3
+from rich.console import Console
+
+from lakehouse.contracts import load_contracts
+from lakehouse.errors import LakehouseError
+from lakehouse.settings import Settings
+from local import stack
+from local.demo.proof import figures, prove
+from local.demo.report import print_kpis, print_next, print_proof, print_quality, rows_by_source
+from local.demo.run import Run
+from local.demo.stages import empty_lake, fill_lake
+from local.generator.produce import land
+from local.generator.production import plan
+from local.sql import Lake
+from runtime.storage import Storage
+
+if TYPE_CHECKING:
+    from mypy_boto3_kinesis import KinesisClient
+
+DAYS = 3
+SEED = 7
+RATE = 150.0
+OUR_STREAM = "demo-"
+
+
+class ProofFailedError(LakehouseError):
+    """The lake is not what it must be."""
+
+
+def run(days: int | None, rate: float | None, seed: int | None, json: Path | None, settings: Settings) -> None:
+    """Fills an empty lake at `settings.root` and proves it; the local stack is started when none runs, and stays.
+
+    Writes `{seconds, rows, proof}` to the file `json`. Raises ProofFailedError when a record was lost or duplicated or a
+    KPI differs, and DemoError or JobFailedError when the demo cannot go on.
+    """
+    console = Console()
+    started = time.monotonic()
+    console.print("Starting the local stack …", highlight=False)
+    stack.start(settings)
+    os.environ.update(stack.environment(settings))
+    kinesis: KinesisClient = boto3.client("kinesis")
+    _remove_streams_of_earlier_demos(kinesis)
+    streams = {source: f"{OUR_STREAM}{name}-{uuid4().hex[:8]}" for source, name in settings.streams.items()}
+    settings = settings.model_copy(update={"streams": streams})
+    stack.ensure_resources(settings)
+    demo = Run(
+        settings,
+        DAYS if days is None else days,
+        SEED if seed is None else seed,
+        RATE if rate is None else rate,
+        settings.state_directory.absolute() / "demo",
+    )
+    production = plan(demo.days, demo.seed)
+    empty_lake(demo)
+    files = land(production, Storage.open(demo.landing), demo.ledger)
+    console.print(
+        f"{demo.days} real till days: {files} files landed, {len(production.records):,} events to come at "
+        f"{demo.rate:g}/s; lake at {settings.root}; logs in {demo.folder}",
+        highlight=False,
+    )
+    killed = fill_lake(demo, len(production.records), _environment(demo), console)
+    with Lake(settings.root) as lake:
+        comparison = prove(lake, production, demo.ledger)
+        rows = rows_by_source(lake, load_contracts(settings.contracts_directory))
+        print_kpis(lake, console)
+        print_quality(lake, rows, console)
+    print_proof(comparison, killed, console)
+    seconds = round(time.monotonic() - started, 1)
+    console.print(f"{sum(each['bronze'] for each in rows.values()):,} records in {seconds:g} s", highlight=False)
+    print_next(settings.root, console)
+    if json is not None:
+        document = {"seconds": seconds, "rows": rows, "proof": figures(comparison)}
+        json.write_text(json_text.dumps(document, indent=2) + "\n", encoding="utf-8")
+    if not comparison.exact:
+        raise ProofFailedError(
+            f"the lake at {settings.root} differs from the oracle in {len(comparison.differences)} places, see above"
+        )
+
+
+def _environment(demo: Run) -> Mapping[str, str]:
+    """The settings of the demo for the processes that it starts."""
+    settings = demo.settings
+    return {
+        "LAKEHOUSE_ROOT": settings.root,
+        "LAKEHOUSE_LANDING": demo.landing,
+        "LAKEHOUSE_STREAMS": json_text.dumps(settings.streams),
+        "LAKEHOUSE_REGION": settings.region,
+        "LAKEHOUSE_STATE_DIRECTORY": str(settings.state_directory.absolute()),
+        "LAKEHOUSE_CONTRACTS_DIRECTORY": str(settings.contracts_directory.absolute()),
+    }
+
+
+def _remove_streams_of_earlier_demos(kinesis: "KinesisClient") -> None:
+    for page in kinesis.get_paginator("list_streams").paginate():
+        for name in page["StreamNames"]:
+            if name.startswith(OUR_STREAM):
+                kinesis.delete_stream(StreamName=name, EnforceConsumerDeletion=True)

@@ -1,0 +1,27 @@
+"""`lakehouse redrive SOURCE`: rejected records go through again."""
+
+import json as json_text
+from dataclasses import asdict
+
+from lakehouse.contracts import load_contracts
+from lakehouse.settings import Settings
+from runtime.spark import create_session
+from streaming.redrive import redrive
+
+
+def run(source: str, settings: Settings, json: bool = False) -> None:
+    """Puts the rejected records of a source through again and prints how many passed.
+
+    The silver job must not run. Raises ContractError for a source that does not exist.
+    """
+    contracts = load_contracts(settings.contracts_directory)
+    contracts.source(source)
+    spark = create_session(f"lakehouse redrive {source}", settings)
+    try:
+        done = redrive(spark, settings, contracts, source)
+    finally:
+        spark.stop()
+    if json:
+        print(json_text.dumps(asdict(done)))
+    else:
+        print(f"{source}: {done.tried} rejected records tried again, {done.passed} passed into silver")

@@ -1,0 +1,211 @@
+"""The state of every table, from Delta logs and file statistics: how many rows, how fresh, what the last commits did."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from threading import Lock
+from typing import Any
+
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+from lakehouse.contract_model import Contracts
+from lakehouse.errors import LakehouseError
+from local.dashboard.readings import Readings
+from local.sql import Snapshot
+from runtime.delta_log import Commit
+from runtime.lineage import read_lineage
+
+RECENT_COMMITS = 60
+SHORT = 12
+WINDOW = timedelta(minutes=10)
+BINS = 60
+
+
+@dataclass(frozen=True)
+class TableHealth:
+    """One table as it is now. `newest` is the newest record's arrival, for gold tables the newest day.
+
+    `commits` are the latest ones, newest first; `agreed` is the freshness that its contract promises.
+    """
+
+    name: str
+    version: int
+    rows: int
+    newest: datetime | date | None
+    commits: tuple[Commit, ...]
+    agreed: timedelta | None
+
+    @property
+    def layer(self) -> str:
+        """The table's layer, such as `silver`."""
+        return self.name.partition(".")[0]
+
+    @property
+    def arrived_at(self) -> datetime | None:
+        """When its newest record arrived; None for gold and for a table without rows."""
+        return self.newest if isinstance(self.newest, datetime) else None
+
+
+@dataclass(frozen=True)
+class SourceBalance:
+    """Where the records of one source are; `under_way` is bronze less silver and rejected."""
+
+    source: str
+    bronze: int
+    silver: int
+    rejected: int
+
+    @property
+    def under_way(self) -> int:
+        """Records of bronze that neither silver nor rejected holds yet."""
+        return self.bronze - self.silver - self.rejected
+
+
+@dataclass(frozen=True)
+class Rejects:
+    """How many rows of a source broke each rule, the most frequent first."""
+
+    source: str
+    rules: tuple[tuple[str, int], ...]
+
+
+class Health:
+    """Follows the tables of a lake; each new commit is read once. Safe between threads."""
+
+    def __init__(self, readings: Readings, contracts: Contracts) -> None:
+        self._readings = readings
+        self._contracts = contracts
+        self._lock = Lock()
+        self._opened: dict[str, DeltaTable] = {}
+        self._kept: dict[str, TableHealth] = {}
+
+    def tables(self) -> list[TableHealth]:
+        """Every table of the contracts that exists, layer by layer. Raises LakehouseError when there is no lake."""
+        with self._lock:
+            versions = self._readings.versions(self._contracts.tables)
+            for name in [each for each in self._kept if each not in versions]:
+                del self._kept[name]
+                self._opened.pop(name, None)
+            for name, version in versions.items():
+                if name not in self._kept or self._kept[name].version != version:
+                    self._kept[name] = self._look(name, version)
+            return list(self._kept[name] for name in self._contracts.tables if name in self._kept)
+
+    def balances(self, tables: Sequence[TableHealth]) -> list[SourceBalance]:
+        """Each source that has a bronze table, with the rows of its silver and rejected tables."""
+        rows = {each.name: each.rows for each in tables}
+        return [
+            SourceBalance(
+                source,
+                rows[f"bronze.{source}"],
+                rows.get(f"silver.{self._contracts.silver_of(source).name}", 0),
+                rows.get(f"rejected.{source}", 0),
+            )
+            for source in self._contracts.sources
+            if f"bronze.{source}" in rows
+        ]
+
+    def rejects(self) -> list[Rejects]:
+        """The rejected rows of each source by rule; sources without any are left out."""
+        found = []
+        for source in self._contracts.sources:
+            table = f"rejected.{source}"
+            statement = f"select rule, count(*) as rows from {table} group by rule order by rows desc, rule"
+            reading = self._readings.read(("rejects", source), [table], lambda snapshot: snapshot.query(statement))  # noqa: B023
+            if reading is not None and reading.answer:
+                found.append(Rejects(source, tuple((row["rule"], row["rows"]) for row in reading.answer)))
+        return found
+
+    def failing_rows(self, source: str, rule: str, most: int) -> list[dict[str, Any]]:
+        """The rows of a source that were rejected by a rule first of all, the last to arrive first, at most `most`."""
+        table = f"rejected.{self._contracts.source(source).name}"
+
+        def ask(snapshot: Snapshot) -> list[dict[str, Any]]:
+            return snapshot.query(
+                'select record_id, "column", value, message, payload_encoding, arrived_at, batch, contract_version, '
+                f"left(payload, 2000) as payload, len(payload) as size from {table} where rule = $rule "
+                f"order by arrived_at desc, record_id desc limit {int(most)}",
+                {"rule": rule},
+            )
+
+        reading = self._readings.read(("failing", source, rule), [table], ask)
+        return reading.answer if reading else []
+
+    def _look(self, name: str, version: int) -> TableHealth:
+        known = self._kept.get(name)
+        log = self._readings.lake().log(name)
+        newest_known = known.commits[0].version if known and known.commits else -1
+        depth = RECENT_COMMITS if name.startswith("bronze.") else SHORT
+        fresh = [
+            commit
+            for number in range(version, max(newest_known, version - depth), -1)
+            if (commit := log.commit(number)) is not None
+        ]
+        commits = (*fresh, *(known.commits if known else ()))[:depth]
+        rows, newest = self._measure(name)
+        return TableHealth(name, version, rows, newest, commits, self._contracts.table(name).freshness)
+
+    def _measure(self, name: str) -> tuple[int, datetime | date | None]:
+        """Rows and newest record from the statistics in the log, without a look at data files."""
+        column = "period_start" if name.startswith("gold.") else "arrived_at"
+        files = self._files(name)
+        rows = sum(each.as_py() or 0 for each in files["num_records"])
+        statistic = f"max.{column}"
+        values = [each.as_py() for each in files[statistic]] if statistic in files.schema.names else []
+        newest = max((each for each in values if each is not None), default=None)
+        return rows, newest.replace(tzinfo=UTC) if isinstance(newest, datetime) and not newest.tzinfo else newest
+
+    def _files(self, name: str) -> pa.RecordBatch:
+        lake = self._readings.lake()
+        try:
+            if name in self._opened:
+                self._opened[name].update_incremental()
+            else:
+                self._opened[name] = DeltaTable(lake.layout.table(name), storage_options=_storage_options())
+            return pa.record_batch(self._opened[name].get_add_actions(flatten=True))
+        except (DeltaError, OSError) as error:
+            self._opened.pop(name, None)
+            first = str(error).partition("\n")[0]
+            raise LakehouseError(f"{name} cannot be read: {first}") from error
+
+
+def throughput(tables: Sequence[TableHealth]) -> tuple[float, dict[str, list[tuple[datetime, float]]]]:
+    """Rows a second into bronze by source, over the last minutes in which any arrived, and the seconds of one bin.
+
+    The rows are those that the commits say they wrote, put at the time of the commit.
+    """
+    commits = [
+        (each.name.partition(".")[2], commit.committed_at, lineage.counts.read)
+        for each in tables
+        if each.layer == "bronze"
+        for commit in each.commits
+        if (lineage := read_lineage(commit.metadata)) is not None
+    ]
+    if not commits:
+        return 1.0, {}
+    last = max(time for _, time, _ in commits)
+    commits = [each for each in commits if each[1] > last - WINDOW]
+    first = min(time for _, time, _ in commits)
+    width = max(1.0, (last - first).total_seconds() / BINS)
+    number = int((last - first).total_seconds() / width) + 1
+    sums = {source: [0.0] * number for source in sorted({source for source, _, _ in commits})}
+    for source, time, rows in commits:
+        sums[source][int((time - first).total_seconds() / width)] += rows / width
+    return width, {
+        source: [(first + timedelta(seconds=place * width), value) for place, value in enumerate(values)]
+        for source, values in sums.items()
+    }
+
+
+def latest_commits(tables: Sequence[TableHealth], most: int) -> list[tuple[str, Commit]]:
+    """The last commits to any table, newest first."""
+    found = [(each.name, commit) for each in tables for commit in each.commits]
+    return sorted(found, key=lambda each: (each[1].committed_at, each[0]), reverse=True)[:most]
+
+
+def _storage_options() -> dict[str, str]:
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    return {"allow_http": "true"} if endpoint.startswith("http://") else {}

@@ -1,0 +1,27 @@
+"""What one demo is: its options, and where it keeps what it makes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lakehouse.settings import Settings
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where one demo keeps what it makes: the lake, the landing area inside it, the producer's ledger, the logs."""
+
+    settings: Settings
+    days: int
+    seed: int
+    rate: float
+    folder: Path
+
+    @property
+    def landing(self) -> str:
+        """Where the demo's files land."""
+        return f"{self.settings.root.rstrip('/')}/landing"
+
+    @property
+    def ledger(self) -> Path:
+        """What the producer delivered, as confirmed."""
+        return self.folder / "ledger.jsonl"

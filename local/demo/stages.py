@@ -1,0 +1,168 @@
+"""The demo's course: an empty lake, events and files in, a crash on the way, everything drained."""
+
+import json
+import random
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+
+from lakehouse.contracts import load_contracts
+from lakehouse.errors import LakehouseError
+from local.demo.jobs import Job, Jobs
+from local.demo.progress import Progress
+from local.demo.run import Run
+from runtime.storage import Storage
+
+MARK = "demo.json"
+LAYERS = ("bronze", "silver", "gold")
+REFRESH_SECONDS = 1.0
+TELL_SECONDS = 10.0
+LONGEST_SECONDS = 1800
+
+
+class DemoError(LakehouseError):
+    """The demo cannot go on; the message says why and what to do."""
+
+
+def empty_lake(run: Run) -> None:
+    """Removes the lake that an earlier demo left at the root, and marks the root as a demo's.
+
+    Raises DemoError when something is there that no demo made: that is never removed.
+    """
+    storage = Storage.open(run.settings.root)
+    present = storage.list()
+    if present and storage.read(MARK) is None:
+        raise DemoError(
+            f"{run.settings.root} holds {len(present)} objects that no demo made: give another --root, or empty it"
+        )
+    for each in present:
+        if each.key != MARK:
+            storage.delete(each.key)
+    storage.put(MARK, json.dumps({"days": run.days, "seed": run.seed, "rate": run.rate}).encode())
+    run.folder.mkdir(parents=True, exist_ok=True)
+    for left in run.folder.glob("*"):
+        left.unlink()
+
+
+def fill_lake(run: Run, records: int, environment: Mapping[str, str], console: Console) -> str:
+    """Runs producer, batch and streaming jobs until all that was produced is in gold; gives the name of the job that
+    was killed on the way. The files must have landed; `records` is the number of stream records to come.
+
+    Raises JobFailedError when a job ends with an error, DemoError when it takes absurdly long.
+    """
+    with Jobs() as jobs:
+        course = Course(run, jobs, records, environment, console)
+        if not console.is_terminal:
+            return course.run()
+        with Live(get_renderable=course.picture, console=console, refresh_per_second=4, transient=True):
+            return course.run()
+
+
+class Course:
+    """The jobs of one demo and the order in which things happen to them."""
+
+    def __init__(self, run: Run, jobs: Jobs, records: int, environment: Mapping[str, str], console: Console) -> None:
+        self._run = run
+        self._records = records
+        self._console = console
+        self._started = self._told = time.monotonic()
+        self._progress = Progress(run, load_contracts(run.settings.contracts_directory))
+        names = {layer: ["stream", layer] for layer in LAYERS} | {"batch": ["batch", "all"]}
+        self._jobs = {
+            name: jobs.add(Job(name, lakehouse(arguments), run.folder / f"{name}.log", environment))
+            for name, arguments in names.items()
+        }
+        self._jobs["producer"] = jobs.add(Job("producer", producer(run), run.folder / "producer.log", environment))
+        self._all = jobs
+        self._states = dict.fromkeys(self._jobs, "waiting")
+
+    def run(self) -> str:
+        """1 Files go into bronze while events are produced and read. 2 Silver and gold start as soon as the reference
+        data is there. 3 Half-way one of the three is killed without warning, and started again. 4 When the producer is
+        through, the layers drain one after the other.
+        """
+        # 1
+        self._stage("taking in files and events")
+        for name in ("batch", "producer", "bronze"):
+            self._start(name)
+        self._until(lambda: all(self._progress.bronze[name] for name in self._progress.contracts.references))
+        # 2
+        self._stage("bronze, silver and gold are running")
+        self._start("silver")
+        self._until(lambda: not self._jobs["batch"].running)
+        self._start("gold")
+        # 3
+        victim = random.Random(self._run.seed).choice(LAYERS)
+        self._until(lambda: self._half_way() and self._has_committed(victim))
+        self._stage(f"{victim} was killed (SIGKILL) and starts again")
+        self._jobs[victim].kill()
+        self._states[victim] = "killed"
+        self._until(lambda: True)
+        self._start(victim, "restarted")
+        self._until(lambda: not self._jobs["producer"].running)
+        # 4
+        self._stage("everything is produced: draining")
+        for layer in LAYERS:
+            self._until(lambda layer=layer: layer != "bronze" or self._has_committed(layer))  # type: ignore[misc]
+            self._jobs[layer].drain()
+            self._states[layer] = "draining"
+            self._until(lambda layer=layer: not self._jobs[layer].running)  # type: ignore[misc]
+            self._states[layer] = "drained"
+        return victim
+
+    def picture(self) -> RenderableType:
+        """What a terminal shows at the moment."""
+        return self._progress.render(self._states)
+
+    def _start(self, name: str, state: str = "running") -> None:
+        self._jobs[name].start()
+        self._states[name] = state
+
+    def _half_way(self) -> bool:
+        return sum(self._progress.produced.values()) >= self._records // 2
+
+    def _has_committed(self, layer: str) -> bool:
+        if layer == "gold":
+            return self._progress.gold_commits > len(self._progress.gold_names)
+        return sum(getattr(self._progress, layer).values()) > 0
+
+    def _stage(self, text: str) -> None:
+        self._progress.stage = text
+        if not self._console.is_terminal:
+            self._console.print(f"[{time.monotonic() - self._started:5.0f} s] {text}", highlight=False, markup=False)
+
+    def _until(self, reached: Callable[[], bool]) -> None:
+        """Waits, keeps the picture up to date, and notices a job that failed."""
+        while True:
+            time.sleep(REFRESH_SECONDS)
+            self._progress.refresh()
+            self._all.check()
+            for name, job in self._jobs.items():
+                if self._states[name] == "running" and not job.running:
+                    self._states[name] = "done"
+            now = time.monotonic()
+            if not self._console.is_terminal and now - self._told >= TELL_SECONDS:
+                self._told = now
+                self._console.print(
+                    f"[{now - self._started:5.0f} s] {self._progress.line()}", highlight=False, markup=False
+                )
+            if reached():
+                return
+            if now - self._started > LONGEST_SECONDS:
+                raise DemoError(f"not through after {LONGEST_SECONDS} s: see the logs in {self._run.folder}")
+
+
+def lakehouse(arguments: Sequence[str]) -> list[str]:
+    """The command line of a `lakehouse` command in this Python."""
+    return [sys.executable, "-m", "local", *arguments]
+
+
+def producer(run: Run) -> list[str]:
+    """The command line that puts the production's events on the streams."""
+    streams = [f"--stream={source}={name}" for source, name in run.settings.streams.items()]
+    options = {"--ledger": run.ledger, "--rate": run.rate, "--days": run.days, "--seed": run.seed}
+    given = [str(part) for pair in options.items() for part in pair]
+    return [sys.executable, "-m", "local.generator.produce", *given, *streams]
