@@ -62,13 +62,16 @@ class BronzeTable:
 
     @property
     def name(self) -> str:
+        """Such as `bronze.pos`."""
         return f"bronze.{self.source}"
 
     @property
     def uri(self) -> str:
+        """Where the table lies."""
         return Layout(self.root).table(self.name)
 
     def has_rows(self) -> bool:
+        """Whether the table is there and not empty."""
         if not table_exists(self.spark, self.uri):
             return False
         return not self.spark.read.format("delta").load(spark_path(self.uri)).isEmpty()

@@ -30,6 +30,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Control characters, what separates path and line in a record id, the escape sign itself, and half surrogates, which
 # stand for the bytes of a name that is no UTF-8.
 _ESCAPED = re.compile("[\x00-\x1f\x7f-\x9f#%\u2028\u2029\ud800-\udfff]")
+_STAGED = re.compile(r"#\d+$")
 
 
 class LandingAreaError(LakehouseError):
@@ -82,7 +83,8 @@ class LandingArea:
         """All files below `<landing>/<source>/` by path, save hidden and temporary ones; none without such a folder.
 
         Hidden or temporary is what has a name, or lies in a folder, that starts with `.` or `_` or ends with `.tmp`.
-        Raises LandingAreaError where the landing area cannot be listed.
+        On a disk `<name>#<number>` is temporary too: obstore writes there before it gives a file its name. Raises
+        LandingAreaError where the landing area cannot be listed.
         """
         found = _bucket_files(self.uri, source) if self.uri.startswith("s3://") else _folder_files(self.uri, source)
         return sorted((file for file in found if not _is_hidden(file.path)), key=lambda file: file.path)
@@ -99,8 +101,11 @@ class LandingArea:
 
 
 def _is_hidden(path: str) -> bool:
-    # The first part is the source's own folder.
-    return any(part.startswith((".", "_")) or part.lower().endswith(".tmp") for part in path.split("/")[1:])
+    parts = path.split("/")[1:]  # the first is the source's own folder
+    # A key may hold `..` as any other text: it hides nothing, and leads nowhere.
+    return any(
+        (part.startswith((".", "_")) and part not in (".", "..")) or part.lower().endswith(".tmp") for part in parts
+    )
 
 
 def _changed(file: LandingFile, now: str) -> UnreadableFileError:
@@ -122,6 +127,8 @@ def _folder_files(landing: str, source: str) -> Iterator[LandingFile]:
             raise LandingAreaError(f"landing folder {folder!r} cannot be listed: {error.strerror}") from error
         for entry in entries:
             path = f"{folder}/{entry.name}"
+            if _STAGED.search(entry.name):
+                continue
             if entry.is_dir(follow_symlinks=False):
                 if not _is_hidden(path):
                     folders.append(path)

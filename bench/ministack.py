@@ -11,7 +11,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from local.emulator_installation import find_uv
 from runtime.cache import cache_directory
@@ -20,9 +23,22 @@ PROJECT = Path(__file__).resolve().parent / "emulator"
 READY_SECONDS = 60
 
 
+@dataclass(frozen=True)
+class MiniStack:
+    """A running MiniStack: its address and its process."""
+
+    endpoint: str
+    process: int
+
+    def cpu_seconds(self) -> float:
+        """The processor time that it has used so far: what of a measurement is the emulator's."""
+        times = psutil.Process(self.process).cpu_times()
+        return float(times.user + times.system)
+
+
 @contextmanager
-def ministack() -> Iterator[str]:
-    """The address of a MiniStack that runs for the `with` block; `AWS_*` variables lead to it meanwhile.
+def ministack() -> Iterator[MiniStack]:
+    """A MiniStack that runs for the `with` block; `AWS_*` variables lead to it meanwhile.
 
     The first use installs it, locked, into an environment of its own in the cache folder.
     """
@@ -39,7 +55,7 @@ def ministack() -> Iterator[str]:
     try:
         _wait(endpoint, process)
         os.environ.update(variables)
-        yield endpoint
+        yield MiniStack(endpoint, process.pid)
     finally:
         for name, value in before.items():
             os.environ.pop(name, None) if value is None else os.environ.update({name: value})

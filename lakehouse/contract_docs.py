@@ -70,24 +70,26 @@ def _facts(contract: Contract) -> Iterable[tuple[str, str]]:
 
 
 def _columns(contract: Contract) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    if contract.kind != "source":
-        head = ("column", "type", "what it is", "where it is from", "classification")
-        return head, [
-            (f"`{column.name}`", f"`{column.type}`", column.description, _origin(column), column.classification)
-            for column in contract.columns
-        ]
-    head = ("field", "column", "type", "what it is", "rules", "classification")
+    if contract.kind == "source":
+        head: tuple[str, ...] = ("field", "column", "type", "what it is", "rules", "classification")
+        return head, [_field(column, contract) for column in contract.columns]
+    head = ("column", "type", "what it is", "where it is from", "classification")
     return head, [
-        (
-            f"`{column.name}`",
-            f"`{column.stored_as}`",
-            f"`{column.type}`",
-            column.description,
-            "; ".join([*(f"{rule.name}: {rule.message}" for rule in rules(column, contract)), *_reference(column)]),
-            column.classification,
-        )
+        (f"`{column.name}`", f"`{column.type}`", column.description, _origin(column), column.classification)
         for column in contract.columns
     ]
+
+
+def _field(column: Column, contract: Contract) -> tuple[str, ...]:
+    kept = [f"{rule.name}: {rule.message}" for rule in rules(column, contract)] + _reference(column)
+    return (
+        f"`{column.name}`",
+        f"`{column.stored_as}`",
+        f"`{column.type}`",
+        column.description,
+        "; ".join(kept),
+        column.classification,
+    )
 
 
 def _reference(column: Column) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a table's contract says, as plain frozen values. Reading the files is `odcs.py`, checking them `contracts.py`."""
+"""What a table's contract says, as plain frozen values. `odcs.py` reads the files, `contracts.py` checks them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -56,7 +56,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Role:
-    """Who may read a table: `columns` (None: all) without the `excluded` classifications, in the rows of `row_filter`."""
+    """Who may read a table: `columns` (None: all) without the `excluded` classifications, rows by `row_filter`."""
 
     name: str
     description: str

@@ -26,6 +26,8 @@ AMOUNT = "decimal(28,4)"
 VALUE = "decimal(38,10)"
 # Besides a gold row's key: the percentile to recompute, null for what adds up.
 PERCENTILE = "_percentile"
+# How many contributions a sum is made of, whatever their sign.
+ROWS = "_rows"
 TABLES = tuple(dict.fromkeys(kpi.table.removeprefix("gold.") for kpi in KPIS))
 
 
@@ -109,6 +111,7 @@ def sums(contributed: DataFrame, gold: Contract) -> DataFrame:
         F.sum("numerator").cast(AMOUNT).alias("numerator"),
         F.sum("denominator").cast(AMOUNT).alias("denominator"),
         F.sum("contributions").alias("contributions"),
+        F.count("*").alias(ROWS),
     )
 
 
@@ -123,12 +126,15 @@ def changes() -> Column:
 
 @dataclass(frozen=True)
 class Touched:
-    """What a batch of sums touches: KPI names, months, first and last day (ISO), keys, and whether percentiles."""
+    """What a batch of sums touches: KPI names, months, first and last day (ISO), and whether percentiles.
+
+    `contributions` is how many contributions the sums are made of.
+    """
 
     kpis: tuple[str, ...]
     months: tuple[str, ...]
     days: tuple[str, str]
-    keys: int
+    contributions: int
     percentiles: bool
 
 
@@ -136,12 +142,12 @@ def survey(signed: pa.Table) -> Touched | None:
     """What these sums touch; None when there are none."""
     if signed.num_rows == 0:
         return None
-    days = pc.min_max(signed["period_start"]).as_py()
+    days = signed["period_start"]
     return Touched(
-        kpis=tuple(sorted(signed["kpi_name"].unique().to_pylist())),
-        months=tuple(sorted(signed["month"].unique().to_pylist())),
-        days=(days["min"].isoformat(), days["max"].isoformat()),
-        keys=signed.num_rows,
+        kpis=tuple(sorted(str(name) for name in signed["kpi_name"].unique().to_pylist())),
+        months=tuple(sorted(str(month) for month in signed["month"].unique().to_pylist())),
+        days=(str(pc.min(days).as_py()), str(pc.max(days).as_py())),
+        contributions=int(pc.sum(signed[ROWS]).as_py()),
         percentiles=signed[PERCENTILE].null_count < signed.num_rows,
     )
 
@@ -163,23 +169,28 @@ def percentiles(contributed: DataFrame, gold: Contract) -> DataFrame:
     )
 
 
-def recomputed(keys: DataFrame, silver: Mapping[str, DataFrame], gold: Contract, days: tuple[str, str]) -> DataFrame:
-    """The percentiles at `keys` (columns of `key_of`) from whole silver tables; 0 contributions where nothing is left.
+def merge_source(signed: DataFrame, silver: Mapping[str, DataFrame], gold: Contract, touched: Touched) -> DataFrame:
+    """The rows that a merge brings in: sums to add, and the percentiles of touched keys as they are in silver now.
 
-    `days` are the first and last day among the keys: rows of other days are not read.
+    `silver` holds the whole tables of `ranked_sources_of`; of them only rows of touched days are read. A percentile
+    that no row is left for has 0 contributions.
     """
+    if not touched.percentiles:
+        return signed
     contributed = reduce(
         DataFrame.unionByName,
         (
-            contributions(silver[source].where(_ranked_on(days, source, gold)), source, gold)
+            contributions(silver[source].where(_ranked_on(touched.days, source, gold)), source, gold)
             for source in ranked_sources_of(gold.name)
         ),
     )
-    wanted, found = keys.select(*key_of(gold)).alias("k"), percentiles(contributed, gold).alias("p")
+    keys = signed.where(f"{PERCENTILE} IS NOT NULL").select(*key_of(gold)).alias("k")
+    found = percentiles(contributed, gold).alias("p")
     same = reduce(Column.__and__, (F.col(f"k.{name}").eqNullSafe(F.col(f"p.{name}")) for name in key_of(gold)))
-    return wanted.join(found, same, how="left").select(
+    ranked = keys.join(found, same, how="left").select(
         "k.*", "p.numerator", "p.denominator", F.coalesce("p.contributions", F.lit(0)).alias("contributions")
     )
+    return signed.where(f"{PERCENTILE} IS NULL").drop(ROWS).unionByName(ranked)
 
 
 def _ranked_on(days: tuple[str, str], source: str, gold: Contract) -> str:
@@ -203,7 +214,7 @@ def recompute(gold: Contract, silver: Mapping[str, DataFrame]) -> DataFrame:
     columns = {name: F.col(name) for name in gold.column_names if name != "value"}
     columns["denominator"] = F.coalesce("denominator", F.lit(1).cast(AMOUNT))
     columns["value"] = F.expr(_value("numerator", "coalesce(denominator, 1)"))
-    rows = added.unionByName(percentiles(contributed, gold))
+    rows = added.drop(ROWS).unionByName(percentiles(contributed, gold))
     return rows.select(*(columns[name].alias(name) for name in gold.column_names))
 
 

@@ -55,7 +55,7 @@ def read_contract(file: Path) -> Contract:
     Raises ContractError naming the file, the key and what is wrong with it.
     """
     try:
-        raw = yaml.load(file.read_text(encoding="utf-8"), Loader=_StrictLoader)
+        raw = yaml.load(file.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 - a safe loader
         if not isinstance(raw, dict):
             raise ContractError(f"{file.name}: holds no mapping, so no contract")
         odcs = OpenDataContractStandard(**raw)
@@ -142,9 +142,12 @@ def _column(item: SchemaProperty, path: str) -> Column:
         raise ContractError(f"{path}.description: the Glue catalog takes {LONGEST_COMMENT} characters at most")
     if item.classification not in CLASSIFICATIONS:
         raise ContractError(f"{path}.classification: {item.classification!r} is none of {', '.join(CLASSIFICATIONS)}")
+    stored_as = _text(custom, "storedAs") or item.name
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", stored_as):
+        raise ContractError(f"{path}: {stored_as!r} is no column name (lower case letters, digits and _); use storedAs")
     column = Column(
         name=item.name,
-        stored_as=_text(custom, "storedAs") or item.name,
+        stored_as=stored_as,
         type=_type(item, path),
         required=bool(item.required),
         description=" ".join(item.description.split()),
@@ -278,11 +281,12 @@ def _by_position(stored: Sequence[tuple[SchemaProperty, Column]], key: str) -> t
 def _custom(properties: Sequence[CustomProperty] | None, known: Sequence[str], path: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for item in properties or []:
-        if item.property not in known:
-            raise ContractError(f"{path}.{item.property}: unknown custom property; known are {', '.join(known)}")
-        if item.property in values:
-            raise ContractError(f"{path}.{item.property}: is given twice")
-        values[item.property] = item.value
+        name = item.property or ""
+        if name not in known:
+            raise ContractError(f"{path}.{name}: unknown custom property; known are {', '.join(known)}")
+        if name in values:
+            raise ContractError(f"{path}.{name}: is given twice")
+        values[name] = item.value
     return values
 
 

@@ -1,13 +1,13 @@
 """From a bronze record's payload to typed columns and a list of what is wrong with it. Never raises, drops nothing.
 
-What a field may look like (everything else is an error of rule `type`):
+What a field may look like, spaces, tabs and line ends around it aside (everything else is an error of rule `type`):
 
-| type | text, spaces, tabs and line ends around it aside |
+| type | text |
 |---|---|
 | string | any text as it is; the exact source text of a number; `true` or `false` |
 | int, bigint | digits with an optional sign, in range; `6.0` counts as 6 |
 | decimal(p,s) | digits, optional point, optional exponent; rounded half up to s places; must fit |
-| timestamp | seconds since 1970 as a decimal, below 1e11; or `2010-12-01T08:26`, seconds, microseconds and zone optional |
+| timestamp | seconds since 1970 as a decimal, below 1e11; or `2010-12-01T08:26`, seconds, microseconds, zone optional |
 | date | `2010-12-01` |
 | boolean | `true`, `false` |
 
@@ -21,37 +21,32 @@ than 100; a number of more than 1,000 digits, a name of more than 50,000 or a te
 The session's time zone must be UTC (`runtime.spark.create_session` sees to it).
 """
 
-from pyspark.sql import Column as Expression
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from lakehouse.contracts import Column, Contract
-from lakehouse.quality import error, first_error, gathered
+from lakehouse.quality import error, finding, gathered, literal, quoted
 
 DEEPEST = 100
-_STRICT = {
-    "allowSingleQuotes": "false",
-    "allowNonNumericNumbers": "false",
-    "allowUnquotedControlChars": "false",
-    "maxNestingDepth": str(DEEPEST + 1),  # one more for the array that `_parsed` puts around the payload
-}
+MOST_UNDECLARED = 100
 
 _SPACE = r"[ \t\r\n]*+"
 _DIGITS = r"[0-9]++"
 _MANTISSA = r"(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++)"
-_NUMBER = rf"[+-]?+{_MANTISSA}(?:[eE][+-]?+{_DIGITS})?+"
-_CASTABLE = rf"\A{_SPACE}[+-]?+{_MANTISSA}(?:[eE][+-]?+0*+[0-9]{{1,4}}+)?+{_SPACE}\z"
+_CASTABLE = rf"\A{_SPACE}[+-]?+{_MANTISSA}(?:[eE][+-]?+0*+[0-9]{{0,4}}+(?<=[0-9]))?+{_SPACE}\z"
 _NEARLY_ZERO = rf"\A{_SPACE}[+-]?+(?:(?:0++(?:\.0*+)?+|\.0++)[eE][+-]?+{_DIGITS}|{_MANTISSA}[eE]-{_DIGITS}){_SPACE}\z"
 _INTEGER = rf"\A{_SPACE}[+-]?+{_DIGITS}(?:\.0++)?+{_SPACE}\z"
 _DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_DAY = rf"\A{_SPACE}{_DATE}{_SPACE}\z"
 _ZONE = r"(?:Z|[+-][0-9]{2}:[0-9]{2})"
 _TIME = rf"\A{_SPACE}{_DATE}[T ][0-9]{{2}}:[0-9]{{2}}(?::[0-9]{{2}}(?:\.[0-9]{{1,6}})?+)?+{_ZONE}?+{_SPACE}\z"
-_LONGEST_SCALAR = 1000
+_ZONE_AFTER_MINUTES = r"([T ][0-9]{2}:[0-9]{2})(?=Z|[+-])"
+_TRUTH = rf"\A{_SPACE}(?:true|false){_SPACE}\z"
 
 # Spark's JSON reader turns a number with a point or an exponent into a double. Such numbers are put in quotes first,
 # so that every digit comes through. The pattern walks over everything up to the next number, strings as a whole; a
-# number that is not JSON, or where none may stand, ends the walk and is left for the reader to refuse.
-_INEXACT = r"[:,\[][ \t\r\n]*+-?+(?:[0-9]++[.eE]|0[^0-9])"
+# number that is not JSON, or where none may stand, ends the walk and is left for the reader to refuse. Every quantifier
+# is possessive: time stays linear and no payload is deep enough to exhaust the stack.
+_INEXACT = r"[:,\[][ \t\r\n]*+(?:-0|-?+[0-9]++[.eE])"
 _NEXT_NUMBER = (
     r'\G([^"0-9\-]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"0-9\-]*+)*+)'
     r"(?=[-+.0-9eE]{1,1100}+(?![-+.0-9eE]))"
@@ -66,131 +61,164 @@ def parse(bronze: DataFrame, contract: Contract) -> DataFrame:
     """Bronze records with the columns of their source's contract.
 
     Gives the columns of `bronze`, one typed column per contract column under its stored name, `errors`
-    (array<struct<rule, column, value, message: string>>, in column order, empty when nothing is wrong) and
-    `undeclared` (array<string>: names of fields that the contract does not know). Every input row comes out once.
+    (array<struct<rule, column, value, message: string>>, in column order, empty when nothing is wrong) and `undeclared`
+    (array<string>: names of fields that the contract does not know, the first 100). Every input row comes out once.
 
     Filtering the result would compute it again for the filter: cache it, or split it once.
     """
-    envelope = [F.col(name) for name in bronze.columns]
+    record = [f"`{name}`" for name in bronze.columns]
     columns = contract.columns
     # Each step is used several times by the next: as columns of their own Spark computes them once.
-    parsed = bronze.select(*envelope, _parsed(F.col("payload"), F.col("payload_encoding")).alias("_parsed"))
-    fields = parsed.select(*envelope, _fields(F.col("_parsed"), F.col("payload")).alias("_fields"))
-    typed = fields.select(
-        *envelope,
-        "_fields",
-        *(typed_value(F.col("_fields")[column.name], column.type).alias(column.stored_as) for column in columns),
-    )
-    marked = typed.select("*", _marked(contract).alias("_marked"))
-    broken = [first_error(column, contract, F.col("_fields")[column.name], _misfit(column)) for column in columns]
-    names = F.array(*(F.lit(column.name) for column in columns))
-    undeclared = F.coalesce(F.array_except(F.map_keys("_fields"), names), F.array().cast("array<string>"))
-    return marked.select(
-        *envelope,
-        *(F.when(~_composite(column), F.col(column.stored_as)).alias(column.stored_as) for column in columns),
-        F.when(F.col("_fields").isNotNull(), gathered(broken)).otherwise(F.array(_unparsed())).alias("errors"),
-        undeclared.alias("undeclared"),
+    return (
+        bronze.selectExpr(*record, f"{_parsed()} as _parsed")
+        .selectExpr(*record, f"{_fields()} as _fields")
+        .selectExpr(
+            *record,
+            *(f"_fields[{literal(column.name)}] as {_text(column)}" for column in columns),
+            f"{_undeclared(contract)} as undeclared",
+            "_fields is not null as _is_object",
+        )
+        .selectExpr(
+            *record,
+            *map(_text, columns),
+            *(f"{typed_value(_text(column), column.type)} as {quoted(column)}" for column in columns),
+            f"{_marked(contract)} as _marked",
+            "undeclared",
+            "_is_object",
+        )
+        .selectExpr(
+            *record,
+            *(
+                f"case when not {_composite(column)} then {quoted(column)} end as {quoted(column)}"
+                for column in columns
+            ),
+            f"case when _is_object then {_errors(contract)} else array({_unparsed()}) end as errors",
+            "undeclared",
+        )
     )
 
 
-def typed_value(text: Expression, type_name: str) -> Expression:
-    """The text of a field as a value of the type; null when there is none or it is not of that type."""
+def typed_value(text: str, type_name: str) -> str:
+    """SQL for the text of a field as a value of the type: null when there is none or it is not of that type."""
     if type_name == "string":
-        return F.nullif(text, F.lit(""))
-    short = F.when(F.octet_length(text) <= _LONGEST_SCALAR, text)
+        return f"nullif({text}, '')"
     if type_name in ("int", "bigint"):
-        return F.when(text.rlike(_INTEGER), F.substring_index(short, ".", 1).try_cast(type_name))
+        return _when_like(_INTEGER, text, f"try_cast(substring_index({text}, '.', 1) as {type_name})")
     if type_name.startswith("decimal"):
-        return _decimal(short, type_name)
+        return _decimal(text, type_name)
     if type_name == "timestamp":
-        return _timestamp(short)
+        return _timestamp(text)
     if type_name == "date":
-        return F.when(text.rlike(rf"\A{_SPACE}{_DATE}{_SPACE}\z"), short.try_cast("date"))
+        return _when_like(_DAY, text, f"try_cast({text} as date)")
     if type_name == "boolean":
-        return F.when(text.rlike(rf"\A{_SPACE}(?:true|false){_SPACE}\z"), short.try_cast("boolean"))
+        return _when_like(_TRUTH, text, f"try_cast({text} as boolean)")
     raise ValueError(f"no field of a payload can be {type_name}")
 
 
-def _decimal(text: Expression, type_name: str) -> Expression:
+def _when_like(pattern: str, text: str, value: str, otherwise: str = "null") -> str:
+    short = f"octet_length({text}) <= 1000"
+    return f"case when {short} and rlike({text}, {literal(pattern)}) then {value} else {otherwise} end"
+
+
+def _decimal(text: str, type_name: str) -> str:
     """An exponent of more than four digits would take the cast forever; such a number is 0 or fits nothing."""
-    castable = F.when(text.rlike(_CASTABLE), text.try_cast(type_name))
-    return castable.when(text.rlike(_NEARLY_ZERO), F.lit(0).cast(type_name))
+    zero = _when_like(_NEARLY_ZERO, text, f"cast(0 as {type_name})")
+    return _when_like(_CASTABLE, text, f"try_cast({text} as {type_name})", otherwise=zero)
 
 
-def _timestamp(text: Expression) -> Expression:
+def _timestamp(text: str) -> str:
     seconds = _decimal(text, "decimal(38,6)")
-    micros = F.when(F.abs(seconds) < 10**11, (seconds * 1_000_000).cast("bigint"))
+    # An array of one or none, so that the seconds are written down, and computed, once.
+    micros = "case when abs(s) < 100000000000 then timestamp_micros(cast(s * 1000000 as bigint)) end"
+    from_number = f"get(transform(array({seconds}), s -> {micros}), 0)"
     # Spark knows no zone after minutes alone.
-    with_seconds = F.regexp_replace(text, r"([T ][0-9]{2}:[0-9]{2})(?=Z|[+-])", "$1:00")
-    return F.when(text.rlike(_TIME), with_seconds.try_cast("timestamp")).otherwise(F.timestamp_micros(micros))
+    with_seconds = f"regexp_replace({text}, {literal(_ZONE_AFTER_MINUTES)}, '$1:00')"
+    return _when_like(_TIME, text, f"try_cast({with_seconds} as timestamp)", otherwise=from_number)
 
 
-def _parsed(payload: Expression, encoding: Expression) -> Expression:
-    """The payload and a second object as array<map<string,string>>.
+def _parsed() -> str:
+    """SQL for the payload and a second object as array<map<string,string>>.
 
     Spark's JSON reader stops at the end of a value and never sees what follows. In an array the closing bracket must
     follow. The second object holds the payload's hash: a payload that brings its own bracket cannot bring that too.
     """
-    exact = F.when(payload.rlike(_INEXACT), F.regexp_replace(payload, _NEXT_NUMBER, '$1"$2"')).otherwise(payload)
-    return F.when(encoding == "utf8", _read(exact, payload))
+    exact = f"regexp_replace(payload, {literal(_NEXT_NUMBER)}, {literal('$1"$2"')})"
+    text = f"case when rlike(payload, {literal(_INEXACT)}) then {exact} else payload end"
+    return f"case when payload_encoding = 'utf8' then {_read(text)} end"
 
 
-def _read(text: Expression, payload: Expression) -> Expression:
-    closed = F.concat(F.lit("["), text, F.lit(',{"":"'), _seal(payload), F.lit('"}]'))
-    return F.from_json(closed, "array<map<string,string>>", _STRICT)
+def _read(text: str) -> str:
+    closed = f"""concat('[', {text}, ',{{"":"', cast(xxhash64(payload) as string), '"}}]')"""
+    deepest = DEEPEST + 1  # one more for the array around the payload
+    strict = (
+        "map('allowSingleQuotes', 'false', 'allowNonNumericNumbers', 'false', 'allowUnquotedControlChars', 'false', "
+        f"'maxNestingDepth', '{deepest}')"
+    )
+    return f"from_json({closed}, 'array<map<string,string>>', {strict})"
 
 
-def _seal(payload: Expression) -> Expression:
-    return F.xxhash64(payload).cast("string")
+def _fields() -> str:
+    """SQL for the text of each field by name: null unless the payload is one JSON object with each name once."""
+    first = "get(_parsed, 0)"
+    sealed = "size(_parsed) = 2 and get(_parsed, 1)[''] = cast(xxhash64(payload) as string)"
+    return f"case when {sealed} and size(array_distinct(map_keys({first}))) = size({first}) then {first} end"
 
 
-def _fields(parsed: Expression, payload: Expression) -> Expression:
-    """The text of each field by name; null unless the payload is one JSON object with each name once."""
-    first, second = F.get(parsed, 0), F.get(parsed, 1)
-    sealed = (F.size(parsed) == 2) & (second[""] == _seal(payload))
-    return F.when(sealed & (F.size(F.array_distinct(F.map_keys(first))) == F.size(first)), first)
+def _undeclared(contract: Contract) -> str:
+    names = ", ".join(literal(column.name) for column in contract.columns)
+    unknown = f"slice(array_except(map_keys(_fields), array({names})), 1, {MOST_UNDECLARED})"
+    return f"coalesce({unknown}, cast(array() as array<string>))"
 
 
-def _misfit(column: Column) -> Expression:
-    """The field is there, but not of the column's type."""
+def _text(column: Column) -> str:
+    """The name of the column that holds the field as it came."""
+    return f"`_{column.stored_as}`"
+
+
+def _errors(contract: Contract) -> str:
+    return gathered([finding(column, contract, _text(column), _misfit(column)) for column in contract.columns])
+
+
+def _misfit(column: Column) -> str:
+    """SQL for: the field is there, but not of the column's type."""
     if column.type == "string":
         return _composite(column)
-    text = F.col("_fields")[column.name]
-    return F.col(column.stored_as).isNull() & text.rlike(r"[^ \t\r\n]")
+    return f"{quoted(column)} is null and rlike({_text(column)}, {literal('[^ \\t\\r\\n]')})"
 
 
-def _marked(contract: Contract) -> Expression:
-    """The fields once more, every JSON string marked with `=`; only where a string column begins like an object.
+def _marked(contract: Contract) -> str:
+    """SQL for the fields once more, every JSON string marked with `=`; only where a text begins like an object.
 
     The reader gives an object as its text, so `{"a":1}` may be an object or a string. In this second reading only
     strings begin with the mark.
     """
-    texts = [F.col(column.stored_as) for column in contract.columns if column.type == "string"]
-    marked = F.regexp_replace("payload", _STRING, f'"{_MARK}$1')
-    doubtful = F.lit(False)
-    for text in texts:
-        doubtful = doubtful | text.startswith("{") | text.startswith("[")
-    return F.when(doubtful, F.get(_read(marked, F.col("payload")), 0))
+    doubtful = " or ".join(_like_composite(column) for column in contract.columns if column.type == "string")
+    marked = f"regexp_replace(payload, {literal(_STRING)}, {literal(f'"{_MARK}$1')})"
+    return f"case when {doubtful or 'false'} then get({_read(marked)}, 0) end"
 
 
-def _composite(column: Column) -> Expression:
-    """The field is a JSON object or array, for a string column; what else it must not be, the cast refuses."""
-    if column.type != "string":
-        return F.lit(False)
-    text, second = F.col(column.stored_as), F.col("_marked")[f"{_MARK}{column.name}"]
-    return F.coalesce((text.startswith("{") | text.startswith("[")) & ~second.startswith(_MARK), F.lit(False))
+def _like_composite(column: Column) -> str:
+    return f"startswith({_text(column)}, '{{') or startswith({_text(column)}, '[')"
 
 
-def _unparsed() -> Expression:
-    """What is wrong with a record that gives no fields at all."""
-    payload, encoding = F.col("payload"), F.col("payload_encoding")
-    fault = F.coalesce(F.get_json_object(payload, "$.error"), F.lit("reason unknown"))
-    unreadable = error(
-        "unreadable_file",
-        None,
-        F.get_json_object(payload, "$.file"),
-        F.concat(F.lit("the file could not be read to its end: "), fault),
+def _composite(column: Column) -> str:
+    """SQL for: the field of a string column is a JSON object or array. Elsewhere the cast refuses its text anyway."""
+    marked = f"_marked[{literal(_MARK + column.name)}]"
+    return f"coalesce(({_like_composite(column)}) and not startswith({marked}, '{_MARK}'), false)"
+
+
+def _value(column: Column) -> str:
+    return (
+        quoted(column) if column.type != "string" else f"case when not {_composite(column)} then {quoted(column)} end"
     )
-    not_utf8 = error("not_utf8", None, payload, "must be UTF-8 text; the payload is kept as base64")
-    malformed = error("malformed_json", None, payload, "must be one JSON object with each field once")
-    return F.when(encoding == "unreadable", unreadable).when(encoding == "base64", not_utf8).otherwise(malformed)
+
+
+def _unparsed() -> str:
+    """SQL for what is wrong with a record that gives no fields at all."""
+    fault = "coalesce(get_json_object(payload, '$.error'), 'reason unknown')"
+    fault = f"concat('the file could not be read to its end: ', {fault})"
+    unreadable = error("unreadable_file", None, "get_json_object(payload, '$.file')", fault)
+    not_utf8 = error("not_utf8", None, "payload", literal("must be UTF-8 text; the payload is kept as base64"))
+    malformed = error("malformed_json", None, "payload", literal("must be one JSON object with each field once"))
+    by_encoding = f"when 'unreadable' then {unreadable} when 'base64' then {not_utf8} else {malformed}"
+    return f"case payload_encoding {by_encoding} end"

@@ -1,32 +1,28 @@
 """The row-level rules of a contract: each check is a function from a contract's column to the rule that it asks for.
 
-A rule carries its name as it stands in the rejected rows, the message for people, and the condition that breaks it as
-a native Spark expression. `CHECKS` lists them in the order in which they are tried; docs pages are made from it.
+A rule has its name as it stands in the rejected rows, the message for people, and the SQL condition that breaks it.
+`CHECKS` lists the checks in the order in which they are tried; the docs pages are made from it. Conditions are text
+because that is one call to Spark per batch instead of thousands, and needs no Spark to be read.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
 
-from pyspark.sql import Column as Expression
-from pyspark.sql import functions as F
-
 from lakehouse.contracts import Column, Contract
-from lakehouse.schemas import ERROR
 
-EARLIEST = date(2000, 1, 1)
+EARLIEST = "2000-01-01"
 LATEST_HOURS_AFTER_ARRIVAL = 24
 VALUE_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
 class Rule:
-    """`broken` tells from a typed value whether the rule is broken; null means it is not."""
+    """`broken` is a condition over the columns as stored; where it is null the rule is kept."""
 
     name: str
     message: str
-    broken: Callable[[Expression], Expression]
+    broken: str
 
 
 Check = Callable[[Column, Contract], Rule | None]
@@ -34,7 +30,7 @@ Check = Callable[[Column, Contract], Rule | None]
 
 def required(column: Column, contract: Contract) -> Rule | None:
     """A required column must have a value."""
-    return Rule("required", "must have a value", lambda value: value.isNull()) if column.required else None
+    return Rule("required", "must have a value", f"{quoted(column)} is null") if column.required else None
 
 
 def in_range(column: Column, contract: Contract) -> Rule | None:
@@ -42,28 +38,30 @@ def in_range(column: Column, contract: Contract) -> Rule | None:
     low, high = column.minimum, column.maximum
     if low is None and high is None:
         return None
-    bounds = [f"at least {low:f}" if low is not None else "", f"at most {high:f}" if high is not None else ""]
-
-    def broken(value: Expression) -> Expression:
-        below = value < _number(low, column.type) if low is not None else F.lit(False)
-        return below | (value > _number(high, column.type)) if high is not None else below
-
-    return Rule("range", f"must be {' and '.join(filter(None, bounds))}", broken)
+    broken, bounds = [], []
+    if low is not None:
+        broken.append(f"{quoted(column)} < {_number(low)}")
+        bounds.append(f"at least {_number(low)}")
+    if high is not None:
+        broken.append(f"{quoted(column)} > {_number(high)}")
+        bounds.append(f"at most {_number(high)}")
+    return Rule("range", f"must be {' and '.join(bounds)}", " or ".join(broken))
 
 
 def one_of(column: Column, contract: Contract) -> Rule | None:
     """A text must be one of the valid values."""
     if not column.enum:
         return None
-    return Rule("enum", f"must be one of {', '.join(column.enum)}", lambda value: ~value.isin(*column.enum))
+    valid = ", ".join(literal(value) for value in column.enum)
+    return Rule("enum", f"must be one of {', '.join(column.enum)}", f"{quoted(column)} not in ({valid})")
 
 
 def like_pattern(column: Column, contract: Contract) -> Rule | None:
     """The whole text must match the regular expression."""
     if column.pattern is None:
         return None
-    whole = rf"\A(?:{column.pattern})\z"
-    return Rule("pattern", f"must match {column.pattern}", lambda value: ~value.rlike(whole))
+    whole = literal(rf"\A(?:{column.pattern})\z")
+    return Rule("pattern", f"must match {column.pattern}", f"not rlike({quoted(column)}, {whole})")
 
 
 def not_too_long(column: Column, contract: Contract) -> Rule | None:
@@ -71,21 +69,18 @@ def not_too_long(column: Column, contract: Contract) -> Rule | None:
     longest = column.max_length
     if longest is None:
         return None
-    return Rule("length", f"must have at most {longest} characters", lambda value: F.char_length(value) > longest)
+    message = f"must have at most {longest} characters"
+    return Rule("length", message, f"char_length({quoted(column)}) > {longest}")
 
 
 def in_time(column: Column, contract: Contract) -> Rule | None:
-    """The event time must not be before 2000 nor more than a day after the record arrived (`arrived_at`)."""
+    """The event time must not be before 2000 nor more than a day after the record arrived."""
     if column.stored_as != contract.event_time:
         return None
     message = f"must be from {EARLIEST} on, at most {LATEST_HOURS_AFTER_ARRIVAL} hours after the record arrived"
-
-    def broken(value: Expression) -> Expression:
-        first = F.lit(EARLIEST.isoformat()).cast(column.type)
-        last = F.col("arrived_at") + F.make_interval(hours=F.lit(LATEST_HOURS_AFTER_ARRIVAL))
-        return (value < first) | (value > last)
-
-    return Rule("event_time", message, broken)
+    early = f"{quoted(column)} < {column.type} '{EARLIEST}'"
+    late = f"{quoted(column)} > arrived_at + interval {LATEST_HOURS_AFTER_ARRIVAL} hours"
+    return Rule("event_time", message, f"{early} or {late}")
 
 
 CHECKS: tuple[Check, ...] = (required, in_range, one_of, like_pattern, not_too_long, in_time)
@@ -96,36 +91,44 @@ def rules(column: Column, contract: Contract) -> tuple[Rule, ...]:
     return tuple(rule for check in CHECKS if (rule := check(column, contract)) is not None)
 
 
-def error(rule: str, column: str | None, value: Expression, message: Expression | str) -> Expression:
-    """One entry of the `errors` array; a long value is cut to its first 200 characters."""
-    text = F.lit(message) if isinstance(message, str) else message
-    entry = F.struct(
-        F.lit(rule).alias("rule"),
-        F.lit(column).alias("column"),
-        F.substring(value, 1, VALUE_CHARACTERS).alias("value"),
-        text.alias("message"),
-    )
-    return entry.cast(ERROR)
+def error(rule: str, column: str | None, value: str, message: str) -> str:
+    """SQL for one entry of the `errors` array; a long value is cut. `value` and `message` are SQL themselves."""
+    field = "cast(null as string)" if column is None else literal(column)
+    shown = f"substring({value}, 1, {VALUE_CHARACTERS})"
+    return f"named_struct('rule', {literal(rule)}, 'column', {field}, 'value', {shown}, 'message', {message})"
 
 
-def first_error(column: Column, contract: Contract, text: Expression, misfit: Expression) -> Expression:
-    """The error of a column's first broken rule, null when it keeps all of them.
+def finding(column: Column, contract: Contract, text: str, misfit: str) -> str:
+    """SQL for what is wrong with a column: its first broken rule, the name of its field in the payload, and the text.
 
-    `text` is the field as it came; `misfit` whether it is there without being of the column's type. The error names
-    the field as the payload does.
+    `text` is SQL for the field as it came; `misfit` for whether it is there without being of the column's type. The
+    rule is null when the column keeps all of them, else `<rule>: <message>`.
     """
-    value = F.col(column.stored_as)
-    found = F.when(misfit, error("type", column.name, text, f"must be {column.type}"))
-    for rule in rules(column, contract):
-        found = found.when(rule.broken(value), error(rule.name, column.name, text, rule.message))
-    return found
+    tried = [Rule("type", f"must be {column.type}", misfit), *rules(column, contract)]
+    broken = " ".join(f"when {rule.broken} then {literal(f'{rule.name}: {rule.message}')}" for rule in tried)
+    return f"named_struct('broken', case {broken} end, 'column', {literal(column.name)}, 'text', {text})"
 
 
-def gathered(errors: Sequence[Expression]) -> Expression:
-    """The errors that are not null as an array, cheap where there is none."""
-    none = F.array().cast(f"array<{ERROR.simpleString()}>")
-    return F.when(F.coalesce(*errors).isNull(), none).otherwise(F.array_compact(F.array(*errors)))
+def gathered(findings: Sequence[str]) -> str:
+    """SQL for the findings that found something, as the `errors` array."""
+    found = f"filter(array({', '.join(findings)}), each -> each.broken is not null)"
+    rule = "substring_index(each.broken, ': ', 1)"
+    message = "substring(each.broken, instr(each.broken, ': ') + 2)"
+    value = f"substring(each.text, 1, {VALUE_CHARACTERS})"
+    entry = f"named_struct('rule', {rule}, 'column', each.column, 'value', {value}, 'message', {message})"
+    return f"transform({found}, each -> {entry})"
 
 
-def _number(bound: Decimal, type_name: str) -> Expression:
-    return F.lit(bound if type_name.startswith("decimal") else int(bound)).cast(type_name)
+def quoted(column: Column) -> str:
+    """The column as SQL names it."""
+    return f"`{column.stored_as}`"
+
+
+def literal(text: str) -> str:
+    """The text as a SQL string."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _number(bound: Decimal) -> str:
+    return f"{bound:f}"

@@ -8,9 +8,11 @@ Nothing here reads or writes; `streaming/silver.py` supplies the frames and carr
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 
-from pyspark.sql import Column, DataFrame, Row, Window
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from lakehouse.contracts import Contract
@@ -22,7 +24,7 @@ INSERT, UPDATE, KEEP, LOSE, DISPLACE = "insert", "update", "keep", "lose", "disp
 
 @dataclass(frozen=True)
 class Bounds:
-    """The reach of a batch's candidates in event time, as Spark literals: `since` is a gap before `earliest`."""
+    """The reach of rows in event time, as Spark literals: `since` is the group's gap before `earliest`."""
 
     since: str
     earliest: str
@@ -30,38 +32,43 @@ class Bounds:
     months: tuple[str, ...]
 
     @classmethod
-    def of(cls, row: Row) -> "Bounds":
-        """The bounds in a row of the aggregates of `bound_columns`."""
-        return cls(row["since"], row["earliest"], row["latest"], tuple(sorted(row["months"])))
-
-    @classmethod
-    def around(cls, parts: Sequence["Bounds"]) -> "Bounds | None":
-        """The bounds that hold all parts; None of none. Literals of one type compare as text."""
-        if not parts:
+    def of(cls, rows: pa.Table, silver: Contract) -> "Bounds | None":
+        """The bounds of rows with the columns of `placing`; None of no rows."""
+        if not rows.num_rows:
             return None
-        months = {month for part in parts for month in part.months}
-        return cls(
-            min(part.since for part in parts),
-            min(part.earliest for part in parts),
-            max(part.latest for part in parts),
-            tuple(sorted(months)),
-        )
+        found = pc.min_max(rows[str(silver.event_time)]).as_py()
+        gap = silver.group.gap if silver.group else timedelta(0)
+        months = pc.unique(rows["month"]).to_pylist() if "month" in silver.partitions else []
+        return cls(_literal(found["min"] - gap), _literal(found["min"]), _literal(found["max"]), tuple(sorted(months)))
 
 
-def bound_columns(silver: Contract) -> list[Column]:
-    """The aggregates over candidates that make their `Bounds`, under its field names (all null without candidates)."""
-    time = F.col(str(silver.event_time))
-    if silver.group is None:
-        since = F.min(time)
-    else:
-        since = F.timestamp_micros(F.min(F.unix_micros(time)) - _micros(silver.group.gap))
-    months = F.col("month") if "month" in silver.partitions else F.lit(None).cast("string")
-    return [
-        since.cast("string").alias("since"),
-        F.min(time).cast("string").alias("earliest"),
-        F.max(time).cast("string").alias("latest"),
-        F.collect_set(months).alias("months"),
-    ]
+def placing(silver: Contract) -> list[str]:
+    """The columns that tell where rows lie: group, identity, event time and month. Few, so that a driver can hold
+    those of a whole batch."""
+    group = [silver.group.key] if silver.group else []
+    month = ["month"] if "month" in silver.partitions else []
+    return list(dict.fromkeys([*group, *silver.identity, str(silver.event_time), *month]))
+
+
+def touched_groups(candidates: pa.Table, silver: Contract, bounds: Bounds, also: Sequence[str] = ()) -> pa.Table:
+    """Each group with its first event time that changes, `_since`, from the candidates' `placing`.
+
+    `also` names further groups, from the batch's earliest event on: those that lose a row to another group.
+    """
+    assert silver.group is not None, f"{silver.name} has no groups"
+    key, time = silver.group.key, str(silver.event_time)
+    first = candidates.group_by(key).aggregate([(time, "min")]).rename_columns([key, "_since"])
+    if not also:
+        return first
+    earliest = pc.min(candidates[time])
+    extra = pa.table({key: list(also), "_since": [earliest.as_py()] * len(also)}, schema=first.schema)
+    both = pa.concat_tables([first, extra])
+    return both.group_by(key).aggregate([("_since", "min")]).rename_columns([key, "_since"])
+
+
+def identities(candidates: pa.Table, silver: Contract) -> pa.Table:
+    """Each identity among the candidates once, from their `placing`."""
+    return candidates.select(list(silver.identity)).group_by(list(silver.identity)).aggregate([])
 
 
 def versions_of(reference: DataFrame, contract: Contract) -> DataFrame:
@@ -81,10 +88,12 @@ def enrich(parsed: DataFrame, source: Contract, silver: Contract, references: Ma
     for column in source.columns:
         if column.reference:
             rows = _look_up(rows, column.stored_as, silver, references[column.reference[0]], column.reference)
-    for column in silver.columns:
-        if column.expression:
-            rows = rows.withColumn(column.stored_as, F.expr(column.expression).cast(column.type))
-    return rows
+    computed = [
+        F.expr(column.expression).cast(column.type).alias(column.stored_as)
+        for column in silver.columns
+        if column.expression
+    ]
+    return rows.select("*", *computed)
 
 
 def _look_up(rows: DataFrame, key: str, silver: Contract, versions: DataFrame, reference: tuple[str, str]) -> DataFrame:
@@ -115,29 +124,22 @@ def _look_up(rows: DataFrame, key: str, silver: Contract, versions: DataFrame, r
 
 
 def neighbourhood(
-    existing: DataFrame, candidates: DataFrame, silver: Contract, bounds: Bounds, also: Sequence[str] = ()
+    existing: DataFrame, rivals: DataFrame, touched: DataFrame | None, silver: Contract, bounds: Bounds
 ) -> DataFrame:
-    """The existing rows that the candidates compete with or settle together with; `_since` is the first event time
-    that changes in their group (null for a row that only shares an identity).
+    """The existing rows that the candidates compete with or settle together with.
 
-    `also` names further groups, from the batch's earliest event on: those that lose a row to another group.
+    `rivals` are the candidates' `identities`, `touched` their `touched_groups` (None for a table without groups).
+    Adds `_since`: the first event time that changes in the row's group, null for a row that only shares an identity.
     """
-    scope = existing.where(F.col(str(silver.event_time)) >= F.lit(bounds.since).cast(_time_type(silver)))
+    time = str(silver.event_time)
+    scope = existing.where(F.col(time) >= F.lit(bounds.since).cast(_type_of(silver, time)))
     if "month" in silver.partitions:
         scope = scope.where(F.col("month") >= bounds.since[:7])
-    identities = candidates.select(*silver.identity).distinct().withColumn("_rival", F.lit(True))
-    rows = scope.join(F.broadcast(identities), list(silver.identity), how="left")
-    if silver.group is None:
+    rows = scope.join(F.broadcast(rivals.withColumn("_rival", F.lit(True))), list(silver.identity), how="left")
+    if silver.group is None or touched is None:
         return rows.where("_rival").drop("_rival").withColumn("_since", F.lit(None).cast("timestamp"))
-    key, time = silver.group.key, str(silver.event_time)
-    touched = candidates.select(key, F.col(time).alias("_since"))
-    if also:
-        extra = F.explode(F.array(*(F.lit(each) for each in also))).alias(key)
-        earliest = F.lit(bounds.earliest).cast("timestamp").alias("_since")
-        touched = touched.unionByName(touched.sparkSession.range(1).select(extra, earliest))
-    touched = touched.groupBy(key).agg(F.min("_since").alias("_since"))
     near = F.unix_micros(time) >= F.unix_micros("_since") - _micros(silver.group.gap)
-    joined = rows.join(F.broadcast(touched), key, how="left")
+    joined = rows.join(F.broadcast(touched), silver.group.key, how="left")
     kept = joined.where(F.coalesce(near, F.lit(False)) | F.col("_rival"))
     return kept.withColumn("_since", F.when(near, F.col("_since"))).drop("_rival")
 
@@ -284,12 +286,13 @@ def _reference_key(contract: Contract) -> str:
     return next(name for name in contract.identity if name != contract.event_time)
 
 
+def _literal(time: datetime | date) -> str:
+    """As Spark reads it back in a session in UTC."""
+    return f"{time:%Y-%m-%d %H:%M:%S.%f}" if isinstance(time, datetime) else str(time)
+
+
 def _micros(gap: timedelta) -> int:
     return int(gap.total_seconds() * 1_000_000)
-
-
-def _time_type(contract: Contract) -> str:
-    return _type_of(contract, str(contract.event_time))
 
 
 def _type_of(contract: Contract, name: str) -> str:

@@ -53,12 +53,11 @@ def extension_path(name: str) -> Path:
     )
 
 
-def s3_secret(root: str) -> str:
+def s3_secret(root: str, session: boto3.session.Session) -> str:
     """The statement that gives DuckDB endpoint and credentials for `root`: AWS_* variables, else where boto3 looks.
 
-    Raises LakehouseError when there are no credentials.
+    A session that is kept renews the credentials of a role in time. Raises LakehouseError when there are none.
     """
-    session = boto3.session.Session()
     found = session.get_credentials()
     if found is None:
         raise LakehouseError(f"no AWS credentials for {root}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")

@@ -50,6 +50,7 @@ class Lake:
         self._lock = Lock()
         self._numbers = count(1)
         self._logs: dict[str, DeltaLog] = {}
+        self._session = boto3.session.Session()
         self._secret = ""
         self._database = open_reader(self.layout.root)
 
@@ -75,8 +76,10 @@ class Lake:
 
     def snapshot(self, versions: Mapping[str, int] | None = None) -> "Snapshot":
         """Several statements over the same versions: a table is pinned when a statement first names it."""
-        self._renew_credentials()
-        return Snapshot(self, self._database.cursor(), next(self._numbers), versions or {})
+        with self._lock:
+            self._renew_credentials()
+            connection = self._database.cursor()
+        return Snapshot(self, connection, next(self._numbers), versions or {})
 
     def version(self, table: str) -> int | None:
         """The newest version of a table such as `gold.sales_kpis`; None where there is none yet."""
@@ -126,11 +129,10 @@ class Lake:
         """Gives DuckDB the credentials in force; those of a role change within hours."""
         if not self._on_s3:
             return
-        secret = s3_secret(self.layout.root)
-        with self._lock:
-            if secret != self._secret:
-                self._database.execute(secret)
-                self._secret = secret
+        secret = s3_secret(self.layout.root, self._session)
+        if secret != self._secret:
+            self._database.execute(secret)
+            self._secret = secret
 
 
 class Snapshot:

@@ -23,6 +23,8 @@ from runtime.storage import Storage
 VERSION_FILE = re.compile(r"/(\d{20})\.(?:json|checkpoint\..*parquet)$")
 # A table may be deleted and made again under a long-lived reader: look at the whole listing now and then.
 SECONDS_BETWEEN_LISTINGS = 30.0
+# Entries that a log remembers; a reader that lives for weeks must not grow with the table.
+MOST_KEPT = 4096
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Commit:
 class DeltaLog:
     """The log of the table `name` (such as `silver.validated_pos`) under a lake's root.
 
-    Safe between threads. A newer version is found with one small read; entries already read are kept.
+    Safe between threads. A newer version is found with one small read; the entries read last are kept.
     """
 
     def __init__(self, root: str, name: str) -> None:
@@ -111,6 +113,8 @@ class DeltaLog:
                 content = self._storage.read(f"{self._folder}/{version:020}.json")
             if content is None:
                 return None
+            while len(self._commits) >= MOST_KEPT:
+                del self._commits[next(iter(self._commits))]
             self._commits[version] = parse_commit(version, content)
         return self._commits[version]
 

@@ -6,7 +6,7 @@ Spark, no data files.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -189,17 +189,12 @@ def _counts(found: Mapping[str, Any]) -> Counts:
 
 
 class Tracer:
-    """Walks commits of one lake back to their sources; every log entry is read once."""
+    """Walks commits of one lake back to their sources."""
 
-    def __init__(self, root: str, limit: int = 0) -> None:
-        """`limit` is the most commits shown of one table input, the newest ones; 0 shows all."""
-        self._root = root
+    def __init__(self, log: Callable[[str], DeltaLog], limit: int = 0) -> None:
+        """`log` gives the log of a table; `limit` is the most commits shown of one input, the newest; 0 shows all."""
+        self._log = log
         self._limit = limit
-        self._logs: dict[str, DeltaLog] = {}
-
-    def log(self, table: str) -> DeltaLog:
-        """The log of a table, kept for the walk."""
-        return self._logs.setdefault(table, DeltaLog(self._root, table))
 
     def trace(self, table: str, version: int) -> TracedCommit:
         """The commit with all that led to it. A table's commits that already stand in the walk are not repeated."""
@@ -207,7 +202,7 @@ class Tracer:
 
     def _trace(self, table: str, version: int, seen: set[tuple[str, int]]) -> TracedCommit:
         seen.add((table, version))
-        commit = self.log(table).commit(version)
+        commit = self._log(table).commit(version)
         lineage = read_lineage(commit.metadata) if commit else None
         sources = tuple(self._source(each, seen) for each in lineage.inputs) if lineage else ()
         return TracedCommit(table, version, commit, lineage, sources)
@@ -216,7 +211,7 @@ class Tracer:
         if not isinstance(found, TableInput):
             return found
         try:
-            newest = self.log(found.table).newest()
+            newest = self._log(found.table).newest()
         except LakehouseError:  # its name is none of a lake's: shown as it is
             return TracedTable(found)
         last = found.last if newest is None else min(found.last, newest)

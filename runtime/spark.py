@@ -11,6 +11,8 @@ from runtime.java import java_home
 
 # Why each differs from Spark's default is in docs/adr (micro-batch cost): small batches are all fixed cost.
 SMALL_BATCHES = {
+    # One batch has more generated classes than the default (100) holds: each would be compiled again every time.
+    "spark.sql.codegen.cache.maxEntries": "5000",
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.sources.parallelPartitionDiscovery.threshold": "1000",

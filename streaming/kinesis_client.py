@@ -130,7 +130,7 @@ class StreamClient:
             token = answer.get("NextToken")
         return listed
 
-    def iterator(self, shard_id: str, position: Position, *, at: bool = False) -> str:
+    def iterator(self, shard_id: str, position: Position, *, at: bool = False, patience: float | None = None) -> str:
         """An iterator that starts at the position; with `at`, on the record that the position follows."""
         start: dict[str, Any] = {"ShardIteratorType": position.kind.value}
         if position.kind is Kind.AFTER_SEQUENCE_NUMBER:
@@ -145,6 +145,7 @@ class StreamClient:
                 "GetShardIterator",
                 shard_id,
                 lambda api: api.get_shard_iterator(StreamName=self.stream, ShardId=shard_id, **start),
+                patience,
             )
             return answer["ShardIterator"]
 

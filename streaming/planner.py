@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
+from obstore.exceptions import BaseError as ObjectStoreError
+
 from lakehouse.errors import LakehouseError
 from runtime.storage import Storage
 from streaming.fetch import DataLossError, ShardRange, past_retention
@@ -113,8 +115,6 @@ class Planner:
             tips |= self._peek(ask)  # 3
             ended = [each for each in ask if tips.get(each) is Tip.END]
             self._positions |= {each: replace(self._positions[each], finished=True) for each in ended}
-        if self._listing_doubted:
-            self._refresh(self._current or Offset())
         reads = tuple(each for each in self._positions if tips.get(each) is Tip.RECORDS)
         if self._current is not None and not reads:
             self._note_idle(self._current.epoch, self._positions)
@@ -124,9 +124,13 @@ class Planner:
         return Offset(epoch, created, dict(self._positions), reads)
 
     def clean(self, committed: Offset) -> None:
-        """Removes ledger entries that no restart can need any more."""
-        if committed.epoch % CLEANING_EPOCHS == 0:
+        """Removes ledger entries that no restart can need any more. A failure is for the next time to mend."""
+        if committed.epoch % CLEANING_EPOCHS != 0:
+            return
+        try:
             self._ledger.forget_before(committed.epoch - KEPT_EPOCHS)
+        except (OSError, ObjectStoreError) as error:
+            LOG.warning("ledger %s: old entries stay for now: %s", self._options.ledger, error)
 
     def _starts(self) -> dict[str, Position]:
         summary, initial = self._refresh(Offset()), self._options.initial_position
@@ -145,6 +149,7 @@ class Planner:
             if entry.gap:
                 LOG.error("epoch %d: %s", offset.epoch, entry.gap)
         ends = dict(offset.shards) | {shard_id: entry.end for shard_id, entry in entries.items()}
+        # Of interest only to a process that has not seen the stream yet.
         idle_until = self._ledger.idle_until(offset.epoch) if self._summary is None else None
         return {shard_id: _complete(position, idle_until) for shard_id, position in ends.items()}
 
@@ -152,7 +157,7 @@ class Planner:
         parents = {parent for shard in self._listing for parent in shard.parents}
         childless = any(position.finished and each not in parents for each, position in positions.items())
         most = self._options.min_poll_seconds if childless else self._options.shard_refresh_seconds
-        if time.monotonic() - self._listed_at >= most:
+        if self._listing_doubted or time.monotonic() - self._listed_at >= most:
             self._refresh(self._current or Offset())
         try:
             positions, losses = advance(positions, self._listing, accept_loss=not self._options.fail_on_data_loss)
@@ -207,23 +212,24 @@ class Planner:
             return Tip.RECORDS  # Records may have been trimmed unread: that is for the task to find out.
         try:
             tip = self._walk(shard_id, watch)
-        except Unavailable:
+        except PositionRefused:
+            # Trimmed, or another stream by now. The listing tells the latter; for the former the task that reads the
+            # shard says what is wrong, or accepts the gap.
+            self._listing_doubted = True
+            return Tip.RECORDS
+        except (Unavailable, NotFound) as error:
+            self._listing_doubted |= isinstance(error, NotFound)
             watch.failing_since = watch.failing_since or time.monotonic()
             if time.monotonic() - watch.failing_since > self._options.max_retry_seconds:
                 raise
             return Tip.UNKNOWN
-        except (PositionRefused, NotFound) as error:
-            # Trimmed, gone, or another stream by now. The listing tells the last; for the first the task that reads
-            # the shard says what is wrong, or accepts the gap.
-            self._listing_doubted = True
-            return Tip.RECORDS if isinstance(error, PositionRefused) else Tip.UNKNOWN
         watch.failing_since = None
         return tip
 
     def _walk(self, shard_id: str, watch: Watch) -> Tip:
         for _ in range(PAGES_PER_PEEK):
             if watch.iterator is None:
-                watch.iterator = self._client.iterator(shard_id, watch.position)
+                watch.iterator = self._client.iterator(shard_id, watch.position, patience=PEEK_PATIENCE_SECONDS)
             try:
                 page = self._client.records(shard_id, watch.iterator, 1, PEEK_PATIENCE_SECONDS)
             except IteratorExpired:

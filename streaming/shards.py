@@ -151,21 +151,18 @@ def advance(
 
     coming = _reachable(current, lambda each: children.get(each, ()))  # 2
     passed = _reachable(current, lambda each: listed[each].parents if each in listed else ())
-    followers = {each: shard for each, shard in listed.items() if each not in coming and each not in passed}
+    unknown = {each: shard for each, shard in listed.items() if each not in coming and each not in passed}
+    followers = [shard for shard in unknown.values() if unknown.keys().isdisjoint(shard.parents)]
 
     losses = [
         f"shard {each} expired before it was read to its end ({_progress(positions[each])})" for each in lost
     ]  # 3
     losses += [
-        f"{each} follows {' and '.join(shard.parents)}, never read"
-        for each, shard in followers.items()
-        if shard.parents
+        f"{each.shard_id} follows {' and '.join(each.parents)}, never read" for each in followers if each.parents
     ]
     if losses and not accept_loss:
         raise ShardLineageError("; ".join(losses))
-    for shard_id, shard in followers.items():
-        if followers.keys().isdisjoint(shard.parents):
-            current[shard_id] = Position(Kind.TRIM_HORIZON)
+    current |= {shard.shard_id: Position(Kind.TRIM_HORIZON) for shard in followers}
 
     for shard_id in coming - current.keys():  # 4
         parents = [current.get(each) for each in listed[shard_id].parents if each in coming]

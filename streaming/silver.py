@@ -2,10 +2,13 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from delta.tables import DeltaTable
-from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
@@ -27,6 +30,7 @@ SILVER_PROPERTIES = {
     "delta.enableDeletionVectors": "true",
     "delta.checkpointInterval": "200",
 }
+DRIFT_FIELDS = 100
 REJECTED_PROPERTIES = {"delta.enableDeletionVectors": "true", "delta.checkpointInterval": "200"}
 
 
@@ -107,23 +111,20 @@ class SilverTable:
             self._take_out(spark, origin.tag)
         # 3
         references = self.references.current(spark, {c.reference[0] for c in self.source.columns if c.reference})
-        enriched = silver.enrich(parse(bronze, self.source), self.source, self.silver, references).persist()
-        tally, bounds = self._survey(enriched)
+        enriched = silver.enrich(parse(bronze, self.source), self.source, self.silver, references)
+        enriched = _held(enriched)
+        tally, candidates = self._survey(enriched)
         # 4
-        settled = self._settle(spark, enriched, bounds).persist() if bounds else None
+        settled = self._settle(enriched, candidates) if candidates.num_rows else None
         change, strays = self._count(settled, tally) if settled else (None, [])
-        if settled and bounds and strays:
-            settled.unpersist()
-            settled = self._settle(spark, enriched, bounds, strays).persist()
+        if strays:
+            settled = self._settle(enriched, candidates, strays)
             change, _ = self._count(settled, tally)
         # 5
         self._append_rejected(enriched, settled, tally, origin)
         # 6
-        if settled and change:
+        if settled is not None and change:
             self._write_silver(spark, settled, change, tally, origin)
-        if settled is not None:
-            settled.unpersist()
-        enriched.unpersist()
         return tally
 
     def _take_out(self, spark: SparkSession, tag: str) -> None:
@@ -131,48 +132,42 @@ class SilverTable:
         if not rejected.toDF().where(F.col("batch") == tag).isEmpty():
             rejected.delete(F.col("batch") == tag)
 
-    def _survey(self, enriched: DataFrame) -> tuple[Tally, Bounds | None]:
-        """Counts by leading rule, and the reach of the candidates; None when there is no candidate. One Spark job."""
+    def _survey(self, enriched: DataFrame) -> tuple[Tally, pa.Table]:
+        """Counts by leading rule and undeclared field, and where the candidates lie. One Spark job without a shuffle."""
         rule = F.get(F.col("errors"), 0)["rule"].alias("rule")
-        drifts = F.max(F.size("undeclared")).alias("undeclared")
-        rows = enriched.groupBy(rule).agg(F.count("*").alias("n"), drifts, *silver.bound_columns(self.silver)).collect()
-        tally = Tally(rows_in=sum(row["n"] for row in rows))
-        bounds = None
-        for row in rows:
-            if row["rule"] is not None:
-                tally.rejected[row["rule"]] = row["n"]
-            else:
-                tally.valid = row["n"]
-                bounds = Bounds.of(row)
-        if any((row["undeclared"] or 0) > 0 for row in rows):
-            fields = enriched.select(F.explode("undeclared").alias("field")).groupBy("field").count()
-            tally.drift = {row["field"]: row["count"] for row in fields.orderBy(F.desc("count")).limit(100).collect()}
-        return tally, bounds
+        undeclared = F.when(F.size("undeclared") > 0, F.slice("undeclared", 1, DRIFT_FIELDS)).alias("undeclared")
+        rows = enriched.select(*silver.placing(self.silver), rule, undeclared).toArrow()
+        tally = Tally(rows_in=rows.num_rows)
+        valid = pc.is_null(rows["rule"])
+        tally.rejected = Counter(pc.drop_null(rows["rule"]).to_pylist())
+        tally.valid = rows.num_rows - tally.rejected.total()
+        drift = Counter(pc.list_flatten(rows["undeclared"]).to_pylist())
+        tally.drift = dict(drift.most_common(DRIFT_FIELDS))
+        return tally, rows.filter(valid).select(silver.placing(self.silver))
 
-    def _settle(
-        self, spark: SparkSession, enriched: DataFrame, bounds: Bounds, strays: list[str] | None = None
-    ) -> DataFrame:
-        candidates = enriched.where(F.size("errors") == 0)
+    def _settle(self, enriched: DataFrame, candidates: pa.Table, strays: Sequence[str] = ()) -> DataFrame:
+        spark = enriched.sparkSession
+        bounds = Bounds.of(candidates, self.silver)
+        assert bounds is not None, "without candidates nothing settles"
         existing = spark.read.format("delta").load(spark_path(self.silver_uri))
-        near = silver.neighbourhood(existing, candidates, self.silver, bounds, strays or [])
-        return silver.outcomes(candidates, near, self.source, self.silver)
+        rivals = spark.createDataFrame(silver.identities(candidates, self.silver))
+        touched = None
+        if self.silver.group is not None:
+            touched = spark.createDataFrame(silver.touched_groups(candidates, self.silver, bounds, strays))
+        near = silver.neighbourhood(existing, rivals, touched, self.silver, bounds)
+        return _held(silver.outcomes(enriched.where(F.size("errors") == 0), near, self.source, self.silver))
 
     def _count(self, settled: DataFrame, tally: Tally) -> tuple[Bounds | None, list[str]]:
         """Notes the outcomes; gives the reach of what changes, and the groups that lose a row without a candidate of
-        their own. One Spark job.
-        """
-        figures = [F.count("*").alias("n"), F.collect_set("_stray").alias("strays")]
-        by_outcome = settled.groupBy("_outcome", "_rule")
-        rows: list[Row] = by_outcome.agg(*figures, *silver.bound_columns(self.silver)).collect()
-        tally.outcomes = Counter()
+        their own. One Spark job."""
+        rows = settled.select(*silver.placing(self.silver), "_outcome", "_rule", "_stray").toArrow()
+        tally.outcomes = Counter(rows["_outcome"].to_pylist())
+        beaten = rows.filter(pc.is_in(rows["_outcome"], pa.array([silver.LOSE, silver.DISPLACE])))
         for rule in ("duplicate", "superseded"):
             tally.rejected.pop(rule, None)
-        for row in rows:
-            tally.outcomes[row["_outcome"]] += row["n"]
-            if row["_outcome"] in (silver.LOSE, silver.DISPLACE):
-                tally.rejected[row["_rule"]] += row["n"]
-        changes = [Bounds.of(row) for row in rows if row["_outcome"] in (INSERT, UPDATE)]
-        return Bounds.around(changes), sorted({stray for row in rows for stray in row["strays"]})
+        tally.rejected.update(beaten["_rule"].to_pylist())
+        changing = rows.filter(pc.is_in(rows["_outcome"], pa.array([INSERT, UPDATE])))
+        return Bounds.of(changing, self.silver), sorted(set(pc.drop_null(rows["_stray"]).to_pylist()))
 
     def _append_rejected(self, enriched: DataFrame, settled: DataFrame | None, tally: Tally, origin: Origin) -> None:
         rivals = tally.outcomes[silver.LOSE] + tally.outcomes[silver.DISPLACE]
@@ -222,6 +217,15 @@ class SilverTable:
             "drift": tally.drift,
         }
         return json.dumps(document, sort_keys=True)
+
+
+def _held(rows: DataFrame) -> DataFrame:
+    """The rows, computed once, by the first job that needs them.
+
+    Not `persist`: plans that name a Delta table are planned again after every write to it, which costs more than a
+    whole small batch. A local checkpoint forgets the plan; its memory is freed with the frame.
+    """
+    return rows.localCheckpoint(eager=False)
 
 
 def start(spark: SparkSession, table: SilverTable, trigger: dict[str, str]) -> StreamingQuery:

@@ -1,4 +1,4 @@
-"""`lakehouse batch reference|pos|inventory|campaigns`: takes in the landing files that are new."""
+"""`lakehouse batch reference|pos|inventory|campaigns|all`: takes in the landing files that are new."""
 
 import json as json_text
 import sys
@@ -14,6 +14,7 @@ from lakehouse.settings import Settings
 from runtime.spark import create_session
 
 REFERENCE = "reference"
+ALL = "all"
 EVERYTHING = "all"
 
 
@@ -24,8 +25,8 @@ class RefusedFilesError(LakehouseError):
 def run(source: str, settings: Settings, json: bool = False) -> None:
     """Appends the new files of `<settings.landing>/<source>/` to bronze, each once, and prints what went in.
 
-    `source` is a source that comes in files, or `reference` for the stores, warehouses and products together. Raises
-    RefusedFilesError after all other files went in, with a line for each refused file on standard error, and
+    `source` is a source that comes in files, `reference` for the stores, warehouses and products together, or `all`.
+    Raises RefusedFilesError after all other files went in, with a line for each refused file on standard error, and
     LakehouseError when a batch fails (the next run repeats it).
     """
     contracts = load_contracts(settings.contracts_directory)
@@ -49,13 +50,14 @@ def run(source: str, settings: Settings, json: bool = False) -> None:
 
 def sources_of(source: str, contracts: Contracts, settings: Settings) -> Sequence[str]:
     """The sources that a word of the command line stands for. Raises LakehouseError for one that has no files."""
+    references = contracts.references
+    facts = [each for each in contracts.sources if each not in settings.streams and each not in references]
     if source == REFERENCE:
-        return contracts.references
-    files = [each for each in contracts.sources if each not in settings.streams]
-    if source == EVERYTHING:
-        return sorted(files, key=lambda each: each not in contracts.references)
-    if source not in files:
-        known = ", ".join([EVERYTHING, REFERENCE, *sorted(set(files) - set(contracts.references))])
+        return references
+    if source == ALL:
+        return (*references, *facts)
+    if source not in (*references, *facts):
+        known = ", ".join([REFERENCE, *facts, ALL])
         raise LakehouseError(f"{source!r} does not come in files: choose one of {known}")
     return (source,)
 

@@ -7,11 +7,14 @@ from dash import Dash, Input, Output, State, dcc, html
 from dash.exceptions import PreventUpdate
 from flask import Flask, Response, abort, request
 
+from lakehouse.contracts import load_contracts
 from lakehouse.settings import Settings
+from local.dashboard.health import Health
+from local.dashboard.panels import Team
 from local.dashboard.pipeline_page import pipeline_page, register_pipeline
 from local.dashboard.readings import Readings
 from local.dashboard.team_pages import team_outputs, team_page
-from local.dashboard.teams import TEAMS, Team
+from local.dashboard.teams import TEAMS
 
 PIPELINE = "pipeline"
 LOCAL_NAMES = ("127.0.0.1", "localhost")
@@ -34,6 +37,7 @@ def create_app(settings: Settings, readings: Readings) -> Dash:
         add_log_handler=False,
         meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
     )
+    health = Health(readings, load_contracts(settings.contracts_directory))
     app.layout = _frame(settings)
     _guard(app.server)
 
@@ -41,12 +45,12 @@ def create_app(settings: Settings, readings: Readings) -> Dash:
     def show_page(path: str | None) -> tuple[Any, Any]:
         key = (path or "/").strip("/") or TEAMS[0].key
         team = next((each for each in TEAMS if each.key == key), None)
-        page = team_page(readings, team) if team else pipeline_page(readings, settings)
+        page = team_page(readings, team) if team else pipeline_page(health)
         return page, _links(key if team else PIPELINE)
 
     for team in TEAMS:
         _register_team(app, readings, team)
-    register_pipeline(app, readings, settings)
+    register_pipeline(app, health)
     return app
 
 

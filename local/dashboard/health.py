@@ -1,21 +1,23 @@
-"""The state of every table, from Delta logs and file statistics: how many rows, how fresh, what the last commits did."""
+"""The state of every table, from Delta logs and file statistics: rows, freshness, what the last commits did."""
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from threading import Lock
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from lakehouse.contract_model import Contracts
 from lakehouse.errors import LakehouseError
-from local.dashboard.readings import Readings
+from local.dashboard.readings import REST, Readings
 from local.sql import Snapshot
-from runtime.delta_log import Commit
+from runtime.delta_log import Commit, DeltaLog
 from runtime.lineage import read_lineage
 
 RECENT_COMMITS = 60
@@ -81,18 +83,33 @@ class Health:
         self._lock = Lock()
         self._opened: dict[str, DeltaTable] = {}
         self._kept: dict[str, TableHealth] = {}
+        self._rests_until = float("-inf")
 
     def tables(self) -> list[TableHealth]:
-        """Every table of the contracts that exists, layer by layer. Raises LakehouseError when there is no lake."""
+        """Every table of the contracts that exists, layer by layer.
+
+        Looking again waits until four times the length of the last look has passed: the jobs come first. Raises
+        LakehouseError when there is no lake.
+        """
         with self._lock:
-            versions = self._readings.versions(self._contracts.tables)
-            for name in [each for each in self._kept if each not in versions]:
-                del self._kept[name]
-                self._opened.pop(name, None)
-            for name, version in versions.items():
-                if name not in self._kept or self._kept[name].version != version:
-                    self._kept[name] = self._look(name, version)
-            return list(self._kept[name] for name in self._contracts.tables if name in self._kept)
+            if time.monotonic() >= self._rests_until:
+                began = time.monotonic()
+                self._look_at_all()
+                self._rests_until = time.monotonic() + REST * (time.monotonic() - began)
+            return [self._kept[name] for name in self._contracts.tables if name in self._kept]
+
+    def _look_at_all(self) -> None:
+        versions = self._readings.versions(self._contracts.tables)
+        for name in [each for each in self._kept if each not in versions]:
+            del self._kept[name]
+            self._opened.pop(name, None)
+        for name, version in versions.items():
+            if name not in self._kept or self._kept[name].version != version:
+                self._kept[name] = self._look(name, version)
+
+    def log(self, table: str) -> DeltaLog:
+        """The log of a table, with the commits that were read before."""
+        return self._readings.lake().log(table)
 
     def balances(self, tables: Sequence[TableHealth]) -> list[SourceBalance]:
         """Each source that has a bronze table, with the rows of its silver and rejected tables."""
@@ -110,33 +127,36 @@ class Health:
 
     def rejects(self) -> list[Rejects]:
         """The rejected rows of each source by rule; sources without any are left out."""
-        found = []
-        for source in self._contracts.sources:
-            table = f"rejected.{source}"
-            statement = f"select rule, count(*) as rows from {table} group by rule order by rows desc, rule"
-            reading = self._readings.read(("rejects", source), [table], lambda snapshot: snapshot.query(statement))  # noqa: B023
-            if reading is not None and reading.answer:
-                found.append(Rejects(source, tuple((row["rule"], row["rows"]) for row in reading.answer)))
-        return found
+        found = [Rejects(source, self._rejects_of(source)) for source in self._contracts.sources]
+        return [each for each in found if each.rules]
+
+    def _rejects_of(self, source: str) -> tuple[tuple[str, int], ...]:
+        table = f"rejected.{source}"
+        statement = f"select rule, count(*) as rows from {table} group by rule order by rows desc, rule"  # noqa: S608
+
+        def ask(snapshot: Snapshot) -> tuple[tuple[str, int], ...]:
+            return tuple((row["rule"], row["rows"]) for row in snapshot.query(statement))
+
+        reading = self._readings.read(("rejects", source), [table], ask)
+        return reading.answer if reading else ()
 
     def failing_rows(self, source: str, rule: str, most: int) -> list[dict[str, Any]]:
         """The rows of a source that were rejected by a rule first of all, the last to arrive first, at most `most`."""
         table = f"rejected.{self._contracts.source(source).name}"
+        statement = (
+            'select record_id, "column", value, message, arrived_at, left(payload, 2000) as payload, '  # noqa: S608
+            f"len(payload) as size from {table} where rule = $rule order by arrived_at desc, record_id desc limit $most"
+        )
 
         def ask(snapshot: Snapshot) -> list[dict[str, Any]]:
-            return snapshot.query(
-                'select record_id, "column", value, message, payload_encoding, arrived_at, batch, contract_version, '
-                f"left(payload, 2000) as payload, len(payload) as size from {table} where rule = $rule "
-                f"order by arrived_at desc, record_id desc limit {int(most)}",
-                {"rule": rule},
-            )
+            return snapshot.query(statement, {"rule": rule, "most": most})
 
         reading = self._readings.read(("failing", source, rule), [table], ask)
         return reading.answer if reading else []
 
     def _look(self, name: str, version: int) -> TableHealth:
         known = self._kept.get(name)
-        log = self._readings.lake().log(name)
+        log = self.log(name)
         newest_known = known.commits[0].version if known and known.commits else -1
         depth = RECENT_COMMITS if name.startswith("bronze.") else SHORT
         fresh = [
@@ -150,26 +170,34 @@ class Health:
 
     def _measure(self, name: str) -> tuple[int, datetime | date | None]:
         """Rows and newest record from the statistics in the log, without a look at data files."""
-        column = "period_start" if name.startswith("gold.") else "arrived_at"
-        files = self._files(name)
+        table = self._open(name)
+        files = pa.table(table.get_add_actions(flatten=True))
         rows = sum(each.as_py() or 0 for each in files["num_records"])
-        statistic = f"max.{column}"
+        if "deletionVectors" in (table.protocol().reader_features or ()):
+            rows -= sum(map(_deleted, pa.RecordBatchReader.from_stream(table.deletion_vectors())))
+        statistic = "max.period_start" if name.startswith("gold.") else "max.arrived_at"
         values = [each.as_py() for each in files[statistic]] if statistic in files.schema.names else []
-        newest = max((each for each in values if each is not None), default=None)
-        return rows, newest.replace(tzinfo=UTC) if isinstance(newest, datetime) and not newest.tzinfo else newest
+        return rows, max((each for each in values if each is not None), default=None)
 
-    def _files(self, name: str) -> pa.RecordBatch:
-        lake = self._readings.lake()
+    def _open(self, name: str) -> DeltaTable:
+        """The table at its newest version; one that was opened before reads the new commits only."""
         try:
             if name in self._opened:
                 self._opened[name].update_incremental()
             else:
-                self._opened[name] = DeltaTable(lake.layout.table(name), storage_options=_storage_options())
-            return pa.record_batch(self._opened[name].get_add_actions(flatten=True))
+                uri = self._readings.lake().layout.table(name)
+                self._opened[name] = DeltaTable(uri, storage_options=_storage_options())
+            return self._opened[name]
         except (DeltaError, OSError) as error:
             self._opened.pop(name, None)
             first = str(error).partition("\n")[0]
             raise LakehouseError(f"{name} cannot be read: {first}") from error
+
+
+def _deleted(vectors: pa.RecordBatch) -> int:
+    """How many rows some files' deletion vectors take away: a flag per row, false for a deleted one."""
+    flags = pc.list_flatten(vectors["selection_vector"])
+    return len(flags) - int(pc.sum(flags).as_py() or 0)
 
 
 def throughput(tables: Sequence[TableHealth]) -> tuple[float, dict[str, list[tuple[datetime, float]]]]:
@@ -186,14 +214,14 @@ def throughput(tables: Sequence[TableHealth]) -> tuple[float, dict[str, list[tup
     ]
     if not commits:
         return 1.0, {}
-    last = max(time for _, time, _ in commits)
+    last = max(at for _, at, _ in commits)
     commits = [each for each in commits if each[1] > last - WINDOW]
-    first = min(time for _, time, _ in commits)
+    first = min(at for _, at, _ in commits)
     width = max(1.0, (last - first).total_seconds() / BINS)
     number = int((last - first).total_seconds() / width) + 1
     sums = {source: [0.0] * number for source in sorted({source for source, _, _ in commits})}
-    for source, time, rows in commits:
-        sums[source][int((time - first).total_seconds() / width)] += rows / width
+    for source, at, rows in commits:
+        sums[source][int((at - first).total_seconds() / width)] += rows / width
     return width, {
         source: [(first + timedelta(seconds=place * width), value) for place, value in enumerate(values)]
         for source, values in sums.items()

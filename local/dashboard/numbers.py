@@ -2,7 +2,7 @@
 
 import html
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal
 
 from local.rendering import visible
@@ -48,12 +48,6 @@ def duration(seconds: Number) -> str:
             rest = total % size // part
             return f"{sign}{total // size} {unit}" + (f" {rest} {lesser}" if rest else "")
     return f"{sign}{total} s"
-
-
-def ago(time: datetime, now: datetime | None = None) -> str:
-    """How long ago: `3 s ago`; `in 5 min` for what is ahead."""
-    seconds = ((now or datetime.now(UTC)) - time).total_seconds()
-    return f"{duration(seconds)} ago" if seconds >= 0 else f"in {duration(-seconds)}"
 
 
 def day(value: date) -> str:

@@ -8,19 +8,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from lakehouse.errors import LakehouseError
 from local.sql import Lake, Snapshot
 
-Answer = TypeVar("Answer")
 Versions = dict[str, int]
 
 REST = 4.0
 
 
 @dataclass(frozen=True)
-class Reading(Generic[Answer]):
+class Reading[Answer]:
     """An answer, and the version of each table at which it was read."""
 
     versions: Versions
@@ -49,7 +48,9 @@ class Readings:
         found = {table: lake.version(table) for table in tables}
         return {table: version for table, version in found.items() if version is not None}
 
-    def read(self, key: Any, tables: Sequence[str], ask: Callable[[Snapshot], Answer]) -> Reading[Answer] | None:
+    def read[Answer](
+        self, key: Any, tables: Sequence[str], ask: Callable[[Snapshot], Answer]
+    ) -> Reading[Answer] | None:
         """What `ask` finds in a snapshot of the tables, kept under `key`; None when none of the tables exists.
 
         Raises LakehouseError when the lake cannot be read and nothing was kept.

@@ -1,9 +1,11 @@
 """Serves the dashboard on this machine until Ctrl-C or SIGTERM."""
 
 import logging
+import os
+import socket
 from collections.abc import Callable
 
-from werkzeug.serving import BaseWSGIServer, make_server
+from werkzeug.serving import make_server
 
 from lakehouse.errors import LakehouseError
 from lakehouse.settings import Settings
@@ -19,20 +21,23 @@ def serve(settings: Settings, port: int, ready: Callable[[str], None]) -> None:
     Only this machine can reach it. Raises LakehouseError when the port is taken.
     """
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    readings = Readings(settings.root)
-    server = _bind(settings, readings, port)
-    try:
-        ready(f"http://{HOST}:{server.port}")
-        server.serve_forever()
-    finally:
-        server.server_close()
-        readings.close()
+    with _listen(port) as listening:
+        readings = Readings(settings.root)
+        app = create_app(settings, readings)
+        server = make_server(HOST, port, app.server, threaded=True, fd=listening.fileno())
+        try:
+            ready(f"http://{HOST}:{listening.getsockname()[1]}")
+            server.serve_forever()
+        finally:
+            server.server_close()
+            readings.close()
 
 
-def _bind(settings: Settings, readings: Readings, port: int) -> BaseWSGIServer:
-    app = create_app(settings, readings)
+def _listen(port: int) -> socket.socket:
     try:
-        return make_server(HOST, port, app.server, threaded=True)
-    # Werkzeug prints what went wrong and leaves by SystemExit when the port is taken.
-    except (OSError, SystemExit) as error:
-        raise LakehouseError(f"port {port} is taken: give another one with --port (0 takes any free one)") from error
+        return socket.create_server((HOST, port), backlog=128)
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise LakehouseError(
+            f"port {port} cannot be used ({reason}): give another one with --port (0 takes any free one)"
+        ) from error

@@ -12,8 +12,8 @@ from lakehouse.errors import LakehouseError
 from lakehouse.kpis import KPIS
 from local.dashboard import charts
 from local.dashboard.numbers import NOTHING, day
+from local.dashboard.panels import Card, Panel, Team
 from local.dashboard.readings import Reading, Readings
-from local.dashboard.teams import Card, Panel, Team
 from local.sql import Snapshot
 
 PERIODS = {"all": "All days", "30": "Last 30", "7": "Last 7"}
@@ -46,23 +46,26 @@ def read_team(readings: Readings, team: Team, period: str) -> Reading[TeamConten
 
 
 def _ask(snapshot: Snapshot, team: Team, days: int | None) -> TeamContent:
-    (found,) = snapshot.query(f"select min(period_start) as first, max(period_start) as last from {team.table}")
+    span = f"select min(period_start) as first, max(period_start) as last from {team.table}"  # noqa: S608 (declared)
+    (found,) = snapshot.query(span)
     first, last = found["first"], found["last"]
     if last is None:
         return TeamContent(None, None, tuple(CardValue(None, ()) for _ in team.cards), {})
     since = max(first, last - timedelta(days=days - 1)) if days else first
     kpis = f"with kpis as (from {team.table} where period_start >= $since) "
     cards = tuple(_card_value(snapshot, kpis, since, card) for card in team.cards)
-    figures = {panel.key: _draw(panel, snapshot.query(kpis + panel.statement, {"since": since})) for panel in team.panels}
+    figures = {
+        panel.key: _draw(panel, snapshot.query(kpis + panel.statement, {"since": since})) for panel in team.panels
+    }
     return TeamContent(since, last, cards, figures)
 
 
 def _card_value(snapshot: Snapshot, kpis: str, since: date, card: Card) -> CardValue:
-    rows = snapshot.query(
-        kpis + "select period_start as day, sum(numerator) as numerator, sum(denominator) as denominator "
-        f"from kpis where kpi_name = $kpi and {card.where} group by all order by day",
-        {"since": since, "kpi": card.kpi},
+    statement = (
+        f"{kpis}select period_start as day, sum(numerator) as numerator, sum(denominator) as denominator "  # noqa: S608
+        f"from kpis where kpi_name = $kpi and {card.where} group by all order by day"
     )
+    rows = snapshot.query(statement, {"since": since, "kpi": card.kpi})
     daily = [(row["day"], _value(card, row["numerator"], row["denominator"])) for row in rows]
     total = _value(card, sum(row["numerator"] for row in rows), sum(row["denominator"] for row in rows))
     return CardValue(total if rows else None, tuple((each, value) for each, value in daily if value is not None))
@@ -149,7 +152,8 @@ def team_outputs(
     version = reading.versions[team.table]
     assert content.first is not None
     assert content.last is not None
-    status = f"{day(content.first)} to {day(content.last)} · {team.table} version {version}"
+    days = day(content.first) if content.first == content.last else f"{day(content.first)} to {day(content.last)}"
+    status = f"{days} · {team.table} version {version}"
     return reading.versions, cards, figures, status
 
 
@@ -166,9 +170,7 @@ def _card(card: Card, value: CardValue) -> html.Div:
     return html.Div(
         [
             html.Div(card.title, className="card-title"),
-            html.Div(
-                shown, className="card-value", title="" if value.total is None else f"{value.total:f}"[:40]
-            ),
+            html.Div(shown, className="card-value", title="" if value.total is None else f"{value.total:f}"[:40]),
             _comparison(card, value),
             _spark(value),
         ],
@@ -179,17 +181,18 @@ def _card(card: Card, value: CardValue) -> html.Div:
 
 def _comparison(card: Card, value: CardValue) -> html.Div:
     """The last day against the day before it."""
-    if len(value.daily) < 2:
-        return html.Div(f"on {day(value.daily[0][0])}" if value.daily else "nothing yet", className="card-change")
-    (_, before), (last, now) = value.daily[-2:]
-    text = f"{card.text(now)} on {last.day} {last:%b}"
+    if not value.daily:
+        return html.Div("nothing yet", className="card-change")
+    last, now = value.daily[-1]
+    text = f"{last.day} {last:%b}: {card.text(now)}"
+    before = value.daily[-2][1] if len(value.daily) > 1 else None
     if not before:
         return html.Div(text, className="card-change")
     change = (now - before) / abs(before)
     tone = "flat" if not card.better or not change else "good" if (change > 0) == (card.better > 0) else "bad"
     arrow = "▲" if change > 0 else "▼" if change < 0 else "="
     return html.Div(
-        [html.Span(f"{arrow} {abs(change) * 100:,.1f} %", className=tone), html.Span(f" {text}")],
+        [f"{text} ", html.Span(f"{arrow} {abs(change) * 100:,.1f} %", className=tone)],
         className="card-change",
         title="the last day against the day before",
     )

@@ -22,7 +22,7 @@ class Shelves:
     """The stock of every best seller in every warehouse, as the hours go by."""
 
     def __init__(self, days: Sequence[date], random: Random) -> None:
-        self._rng = random
+        self._random = random
         sold: Counter[Position] = Counter()
         for day in days:
             for line in till_lines(day):
@@ -49,9 +49,9 @@ class Shelves:
     def fill_up(self, share: float) -> list[Position]:
         """Fills about that share of the shelves that are below their threshold; gives their positions."""
         low = [position for position, level in self.levels.items() if level < self._threshold(position)]
-        filled = [position for position in low if self._rng.random() < share]
+        filled = [position for position in low if self._random.random() < share]
         for position in filled:
-            self.levels[position] += self._daily[position] * self._rng.randrange(1, 4)
+            self.levels[position] += self._daily[position] * self._random.randrange(1, 4)
         return filled
 
     def reading(self, position: Position, hour: datetime) -> Record:
@@ -63,7 +63,7 @@ class Shelves:
             "warehouse_id": warehouse,
             "stock_level": self.levels[position],
             "restock_threshold": self._threshold(position) if warehouse != 3 else None,
-            "last_updated": hour + timedelta(seconds=self._rng.randrange(3600)),
+            "last_updated": hour + timedelta(seconds=self._random.randrange(3600)),
         }
 
     def _threshold(self, position: Position) -> int:

@@ -41,7 +41,7 @@ class Visit:
         self.visitor = visitor
         self.clock = start
         self.steps: list[tuple[datetime, Record]] = []
-        self._rng = random
+        self._random = random
 
     def step(self, event_type: str, page: str, seconds: float, **more: str | Decimal | None) -> None:
         """Adds an event so many seconds after the one before."""
@@ -52,7 +52,7 @@ class Visit:
 
     def pause(self) -> float:
         """Seconds that a visitor looks at a page."""
-        return self._rng.uniform(4, 160)
+        return self._random.uniform(4, 160)
 
 
 def web_events(day: date, seed: int, visits: int) -> list[Event]:

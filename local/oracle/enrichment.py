@@ -42,12 +42,14 @@ def _pos(row: Row, references: References) -> Row:
     store = references["stores"].valid_at(row["store_id"], row["event_time"])
     product = references["products"].valid_at(row["product_id"], row["event_time"])
     assert store and product
+    kind = "refund" if row["quantity"] < 0 else "sale"
     return {
         "region": store["region"],
         "country": store["country"],
         "category": product["category"],
         "unit_cost": product["unit_cost"],
-        "type": "refund" if row["quantity"] < 0 else "sale",
+        "basket_key": f"{row['transaction_id']}|{kind}",
+        "type": kind,
     }
 
 

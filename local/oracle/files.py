@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 from local.oracle.deliveries import DeliveredFile
 from local.oracle.lexical import Text, text_of
 
+MARK = b"\xef\xbb\xbf"
+
 
 @dataclass(frozen=True)
 class FileRecord:
@@ -39,7 +41,7 @@ def records_of(file: DeliveredFile) -> Iterator[FileRecord]:
         yield from _parquet(file.data)
         return
     data, whole = _decompressed(file.data) if file.path.endswith(".gz") else (file.data, True)
-    lines = [line.decode(errors="surrogateescape") for line in data.splitlines(keepends=True)]
+    lines = [line.decode(errors="surrogateescape") for line in data.removeprefix(MARK).splitlines(keepends=True)]
     if not whole and lines and not lines[-1].endswith("\n"):
         lines.pop()
     if path.endswith(".csv"):

@@ -89,7 +89,7 @@ def _seconds(start: datetime, end: datetime) -> Decimal:
 
 
 _SETTLE: Mapping[str, tuple[Callable[[Row], Any], timedelta, Callable[[list[Row]], None]]] = {
-    "validated_pos": (lambda row: (row["transaction_id"], row["type"]), timedelta(days=1), _basket),
+    "validated_pos": (lambda row: row["basket_key"], timedelta(days=1), _basket),
     "enriched_inventory": (lambda row: row["stock_key"], timedelta(days=2), _stock),
     "sessionized_web_logs": (lambda row: row["visitor_id"], timedelta(minutes=30), _session),
     "customer_interactions": (lambda row: row["case_key"], timedelta(days=30), _case),

@@ -34,7 +34,7 @@ def write_with_spark(spark: SparkSession, root: Path) -> None:
     )
     ensure_table(spark, path, schema, ["region", "month", "type"], PROPERTIES)
     rows = (
-        "concat('r', id) record_id, cast(id as int) quantity, cast(id as decimal(18,4)) / 8 unit_price, "
+        "concat('r', id) record_id, cast(id as int) quantity, cast(id / 8 as decimal(18,4)) unit_price, "
         "timestamp'2010-12-01 08:00:00Z' + make_interval(0, 0, 0, 0, 0, 0, id) event_time, "
         "if(id % 2 = 0, 'uk', null) region, '2010-12' month, if(id % 5 = 0, 'Home & Garden', 'sale') type"
     )

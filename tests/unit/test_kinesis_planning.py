@@ -352,6 +352,7 @@ def test_latest_starts_now_and_keeps_that_start(stream: FakeKinesis, tmp_path: P
     query = Query(ledger=str(tmp_path), initialPosition="latest")
     query.batch()
     put = stream.put(ONE, b"new")  # arrived while the query was down, after its start
+    time.sleep(0.01)
     query.start()
     left, _ = stream.split("shardId-000000000002")
     put += stream.put(left, b"newer")
@@ -400,10 +401,10 @@ def test_an_idle_shard_is_asked_at_most_once_in_the_poll_time(stream: FakeKinesi
     started = time.monotonic()
     while time.monotonic() - started < 1.0:
         assert not query.batch()
-    asked = stream.count("get_records")
+    asked, most = stream.count("get_records"), (time.monotonic() - started) / 0.2 + 1
     assert set(asked) == {ZERO, ONE}
-    assert all(4 <= times <= 6 for times in asked.values())
-    assert not stream.count("get_shard_iterator") - stream.count("nothing")
+    assert all(2 <= times <= most for times in asked.values())
+    assert not stream.count("get_shard_iterator")
 
 
 def test_a_plan_never_misses_what_was_there_before_it(stream: FakeKinesis, tmp_path: Path) -> None:
@@ -433,6 +434,17 @@ def test_two_hundred_shards_are_planned_within_a_second(stream: FakeKinesis, que
 def test_only_shards_with_records_are_read(stream: FakeKinesis, query: Query) -> None:
     stream.put(ONE, b"x")
     assert query.reader.latestOffset()["reads"] == [ONE]
+
+
+def test_a_shard_with_more_behind_its_batch_is_read_on_without_being_asked(stream: FakeKinesis, tmp_path: Path) -> None:
+    query = Query(ledger=str(tmp_path), maxRecordsPerShard="3")
+    put = stream.put(ZERO, *numbered(0, 6))
+    query.batch()
+    stream.calls.clear()
+    assert query.reader.latestOffset()["reads"] == [ZERO]
+    assert stream.count("get_records") == {ONE: 1}
+    query.drain()
+    assert query.sequences == put
 
 
 def test_records_behind_an_answer_that_claims_the_tip_are_read(stream: FakeKinesis, tmp_path: Path) -> None:
@@ -637,6 +649,25 @@ def test_a_stream_that_does_not_exist_is_named(stream: FakeKinesis, query: Query
     stream.fail("describe_stream_summary", refusal("ResourceNotFoundException", "Stream clicks not found"))
     with pytest.raises(NotFound, match="stream clicks: DescribeStreamSummary failed: ResourceNotFoundException"):
         query.batch()
+
+
+def test_a_stream_that_is_deleted_while_the_query_runs_fails_it(stream: FakeKinesis, query: Query) -> None:
+    query.drain()
+    stream.shards.clear()
+    stream.fail("describe_stream_summary", refusal("ResourceNotFoundException", "Stream clicks not found"))
+    with pytest.raises(NotFound, match="stream clicks: DescribeStreamSummary failed"):
+        query.batch()
+
+
+def test_a_ledger_that_cannot_be_cleaned_does_not_stop_the_query(
+    stream: FakeKinesis, query: Query, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(planner, "CLEANING_EPOCHS", 1)
+    monkeypatch.setattr(Storage, "list", _raise(OSError("slow down")))
+    put = stream.put(ZERO, b"x")
+    query.drain()
+    assert query.sequences == put
+    assert "old entries stay for now: slow down" in caplog.text
 
 
 def test_a_refusal_that_no_repeat_can_mend_comes_at_once(stream: FakeKinesis, query: Query) -> None:

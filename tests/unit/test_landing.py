@@ -21,6 +21,10 @@ from batch.file_tasks import FILE_COST, TASK_BYTES, in_groups
 from batch.landing import Bounds, PlanError, Plans, in_batches
 from batch.landing_area import LandingArea, LandingAreaError, LandingFile
 from batch.lines import UnreadableFileError
+from lakehouse.contracts import load_contracts
+from lakehouse.errors import LakehouseError
+from lakehouse.settings import CONTRACTS, Settings
+from local.commands.batch import sources_of
 from runtime.storage import Storage
 
 NOON = datetime(2010, 12, 1, 12, tzinfo=UTC)
@@ -57,7 +61,16 @@ def test_files_are_found_at_any_depth_with_size_and_time(tmp_path: Path) -> None
 
 
 def test_hidden_and_temporary_files_are_left_out_and_any_other_name_is_not(tmp_path: Path) -> None:
-    for name in (".x.csv", "_SUCCESS", "x.csv.tmp", "X.TMP", "_temporary/0/a.csv", "d/.hidden/b.csv", "up.tmp/c.csv"):
+    for name in (
+        ".x.csv",
+        "_SUCCESS",
+        "x.csv.tmp",
+        "X.TMP",
+        "_temporary/0/a.csv",
+        "d/.hidden/b.csv",
+        "up.tmp/c.csv",
+        "a.csv#12",
+    ):
         put(tmp_path, f"pos/{name}")
     for name in ("a_.csv", "notes.txt", "no suffix", "..odd..csv"):
         put(tmp_path, f"pos/{name}")
@@ -318,3 +331,25 @@ def test_groups_hold_every_file_once_and_share_the_work(sizes: list[int], cores:
         cost = sum(file.size + FILE_COST for file in group)
         largest = max(file.size + FILE_COST for file in group)
         assert len(group) == 1 or cost <= most + largest / 2 + 1
+
+
+@pytest.mark.parametrize(
+    ("word", "sources"),
+    [
+        ("pos", {"pos"}),
+        ("stores", {"stores"}),
+        ("reference", {"stores", "warehouses", "products"}),
+        ("all", {"stores", "warehouses", "products", "pos", "inventory", "campaigns"}),
+    ],
+)
+def test_a_word_of_the_command_line_stands_for_sources_reference_data_first(word: str, sources: set[str]) -> None:
+    found = sources_of(word, load_contracts(CONTRACTS), Settings())
+    assert set(found) == sources
+    if word == "all":
+        assert set(found[:3]) == {"stores", "warehouses", "products"}
+
+
+@pytest.mark.parametrize("word", ["crm", "sales_kpis", ""])
+def test_a_source_without_files_is_refused_with_the_ones_that_have(word: str) -> None:
+    with pytest.raises(LakehouseError, match="does not come in files: choose one of reference, .*pos.*, all"):
+        sources_of(word, load_contracts(CONTRACTS), Settings())

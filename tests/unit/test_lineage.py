@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +187,7 @@ class TestLog:
 
 class TestWalk:
     def test_a_kpi_is_walked_to_sequence_numbers_and_files(self, root: Path) -> None:
-        traced = Tracer(str(root)).trace("gold.sales_kpis", 0)
+        traced = Tracer(partial(DeltaLog, str(root))).trace("gold.sales_kpis", 0)
 
         pos, web = traced.sources
         assert isinstance(pos, TracedTable)
@@ -198,7 +199,7 @@ class TestWalk:
         inputs = (TableInput("silver.gone", 4, 5), TableInput("x", 1, 1))
         commit(root, "gold.operations_kpis", made("gold.operations", 0, *inputs))
 
-        traced = Tracer(str(root)).trace("gold.operations_kpis", 0)
+        traced = Tracer(partial(DeltaLog, str(root))).trace("gold.operations_kpis", 0)
         gone, unknown = traced.sources
 
         assert isinstance(gone, TracedTable)
@@ -209,20 +210,20 @@ class TestWalk:
     def test_a_table_that_names_itself_ends(self, root: Path) -> None:
         commit(root, "rejected.pos", made("redrive", 0, TableInput("rejected.pos", 0, 0)))
 
-        (source,) = Tracer(str(root)).trace("rejected.pos", 0).sources
+        (source,) = Tracer(partial(DeltaLog, str(root))).trace("rejected.pos", 0).sources
 
         assert source == TracedTable(TableInput("rejected.pos", 0, 0), seen=True)
 
     def test_an_absurd_range_is_cut_to_what_there_is(self, root: Path) -> None:
         commit(root, "gold.operations_kpis", made("gold.operations", 0, TableInput("silver.validated_pos", 0, 10**12)))
 
-        (source,) = Tracer(str(root)).trace("gold.operations_kpis", 0).sources
+        (source,) = Tracer(partial(DeltaLog, str(root))).trace("gold.operations_kpis", 0).sources
 
         assert isinstance(source, TracedTable)
         assert [each.version for each in source.commits] == [2, 1, 0]
 
     def test_a_limit_shows_the_newest_and_counts_the_rest(self, root: Path) -> None:
-        (source, _) = Tracer(str(root), limit=1).trace("gold.sales_kpis", 0).sources
+        (source, _) = Tracer(partial(DeltaLog, str(root)), limit=1).trace("gold.sales_kpis", 0).sources
 
         assert isinstance(source, TracedTable)
         assert ([each.version for each in source.commits], source.omitted) == ([2], 1)

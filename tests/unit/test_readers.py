@@ -5,6 +5,7 @@ import csv
 import gzip
 import io
 import json
+import tracemalloc
 import zlib
 from collections.abc import Iterator
 from datetime import date, datetime
@@ -224,6 +225,19 @@ def test_a_zip_bomb_ends_at_the_limit() -> None:
     found = rows("f.json.gz", content)
     assert fault(found[-1])[2].startswith("it unpacks to more than ")
     assert len(found) < 2000
+
+
+@pytest.mark.parametrize("path", ["f.csv.gz", "f.json.gz"])
+def test_a_large_file_is_never_in_memory_as_a_whole(path: str) -> None:
+    line = b'{"a":"' + b"x" * 1000 + b'"}\n'
+    packer = zlib.compressobj(wbits=31)
+    content = b"".join(packer.compress(line * 1000) for _ in range(32)) + packer.flush()
+    tracemalloc.start()
+    count = sum(1 for _ in read_rows(path, iter([content]), len(content), Limits(expansion=2000)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert count == 32_000 - (path == "f.csv.gz")
+    assert peak < 8_000_000
 
 
 def test_payloads_that_grow_far_beyond_the_file_end_at_the_limit() -> None:

@@ -19,9 +19,10 @@ from lakehouse.settings import Settings
 from local.commands import sql as command
 from local.duckdb_reader import extension_path
 from local.sql import Lake, MissingTableError
+from local.sql_examples import EXAMPLES
 from local.statements import StatementError, tables_read
 
-KPI_FIELDS: list[pa.Field[Any]] = [
+KPI_FIELDS: "list[pa.Field[Any]]" = [
     pa.field("kpi_name", pa.string()),
     pa.field("month", pa.string()),
     pa.field("period_start", pa.date32()),
@@ -30,7 +31,7 @@ KPI_FIELDS: list[pa.Field[Any]] = [
     pa.field("contributions", pa.int64()),
 ]
 HUGE = Decimal("123456789012345678901234.5678")
-EVENT_FIELDS: list[pa.Field[Any]] = [
+EVENT_FIELDS: "list[pa.Field[Any]]" = [
     pa.field("record_id", pa.string()),
     pa.field("event_time", pa.timestamp("us", "UTC")),
     pa.field("quantity", pa.int32()),
@@ -401,7 +402,7 @@ class TestCommand:
         assert printed.err.count("\n") == 1
 
     def test_the_examples_are_reading_statements(self) -> None:
-        examples = [line.split('"', 1)[1].rsplit('"', 1)[0] for line in command.EXAMPLES.splitlines()]
+        examples = [line.split('"', 1)[1].rsplit('"', 1)[0] for line in EXAMPLES.splitlines()]
 
         assert len(examples) >= 5
         for example in examples:
