@@ -90,7 +90,7 @@ class DeltaLog:
         try:
             yield
         except BaseError as error:
-            first = str(error).partition("\n")[0]
+            first = str(error).partition("\n")[0].partition(": <?xml")[0]
             raise LakehouseError(f"the log of {self.name} at {self.uri} cannot be read: {first}") from error
 
     def _list(self) -> None:

@@ -1,6 +1,8 @@
 """Delta tables as their contracts say: made at the first start, widened by nullable columns, else refused."""
 
+import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from delta.tables import DeltaTable
 from pyspark.sql import SparkSession
@@ -31,20 +33,20 @@ def ensure_table(
             builder = builder.partitionedBy(*partitions)
         builder.execute()
         return
-    table = DeltaTable.forPath(spark, spark_path(uri))
-    present = table.toDF().schema
-    additions = _additions(uri, present, schema)
+    metadata = delta_log(spark, uri).update(False, _none(spark), _none(spark)).metadata()
+    additions = _additions(uri, StructType.fromJson(json.loads(metadata.schemaString())), schema)
     if additions:
         columns = ", ".join(f"`{each.name}` {each.dataType.simpleString()}" for each in additions)
         spark.sql(f"ALTER TABLE delta.`{spark_path(uri)}` ADD COLUMNS ({columns})")
-    detail = table.detail().select("partitionColumns", "properties").first()
-    assert detail is not None, "a Delta table has one row of detail"
-    if list(detail["partitionColumns"]) != list(partitions):
+    found = metadata.partitionColumns()
+    partitioned_by = [found.apply(place) for place in range(found.size())]
+    if partitioned_by != list(partitions):
         raise IncompatibleTableError(
-            f"{uri} is partitioned by {list(detail['partitionColumns'])}, its contract says {list(partitions)}: "
+            f"{uri} is partitioned by {partitioned_by}, its contract says {list(partitions)}: "
             "a new partitioning needs a new table and a replay"
         )
-    changed = {name: value for name, value in properties.items() if detail["properties"].get(name) != value}
+    present = metadata.configuration()
+    changed = {name: value for name, value in properties.items() if not present.contains(name) or present.apply(name) != value}
     if changed:
         assignments = ", ".join(f"'{name}' = '{value}'" for name, value in changed.items())
         spark.sql(f"ALTER TABLE delta.`{spark_path(uri)}` SET TBLPROPERTIES ({assignments})")
@@ -80,5 +82,10 @@ def table_exists(spark: SparkSession, uri: str) -> bool:
 
 def table_version(spark: SparkSession, uri: str) -> int:
     """The newest version of the table at `uri`; -1 where no table is."""
-    none = spark._jvm.scala.Option.empty()  # type: ignore[union-attr]
-    return int(delta_log(spark, uri).update(False, none, none).version())
+    return int(delta_log(spark, uri).update(False, _none(spark), _none(spark)).version())
+
+
+def _none(spark: SparkSession) -> Any:
+    jvm = spark._jvm
+    assert jvm is not None, "a session without a JVM cannot read Delta logs"
+    return jvm.scala.Option.empty()

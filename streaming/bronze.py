@@ -1,6 +1,7 @@
 """Kinesis to bronze: every record as it came, in the one envelope of the bronze tables."""
 
 import json
+import logging
 from collections.abc import Sequence
 
 from pyspark.sql import Column, DataFrame, Row, SparkSession
@@ -17,6 +18,7 @@ from runtime.storage import Storage
 from runtime.tables import ensure_table
 from streaming.kinesis import KinesisDataSource
 
+log = logging.getLogger(__name__)
 BRONZE_PROPERTIES = {"delta.appendOnly": "true", "delta.checkpointInterval": "200"}
 
 
@@ -62,6 +64,7 @@ def start(
                 rows = envelope(held, F.current_timestamp())
                 rows.coalesce(1).write.format("delta").mode("append").save(spark_path(uri))
         held.unpersist()
+        log.info("bronze.%s batch %d: %d records", source, batch, sum(row["records"] for row in ranges))
 
     records = (
         spark.readStream.format("kinesis")

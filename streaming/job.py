@@ -18,6 +18,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from lakehouse.errors import LakehouseError
 
 POLL_SECONDS = 0.2
+LISTENING = "listening for signals"
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 END_OF_BATCH_SECONDS = 120.0
@@ -55,40 +56,42 @@ class _Running:
     drained: bool = False
 
 
+class Requests:
+    """What the outside asks of a job: to stop after the running batches, or to end as soon as it has drained."""
+
+    def __init__(self, drain: bool = False) -> None:
+        self.stop = threading.Event()
+        self.drain = threading.Event()
+        if drain:
+            self.drain.set()
+
+    def listen(self) -> None:
+        """From now on SIGTERM and SIGINT ask to stop, SIGUSR1 asks to drain; says so in the log."""
+
+        def on_signal(number: int, frame: FrameType | None) -> None:
+            (self.drain if number == signal.SIGUSR1 else self.stop).set()
+
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            signal.signal(number, on_signal)
+        log.info(LISTENING)
+
+
 class Job:
     """Runs declarations to an end: `run` returns when the job was told to stop, or everything is drained."""
 
-    def __init__(self, declarations: Sequence[Declaration], max_restarts: int, drain: bool) -> None:
+    def __init__(self, declarations: Sequence[Declaration], max_restarts: int, requests: "Requests") -> None:
         self._running = [_Running(each) for each in declarations]
         self._max_restarts = max_restarts
-        self._drain = drain
-        self._stop = threading.Event()
-
-    def stop_on_signals(self) -> None:
-        """SIGTERM and SIGINT end the job after the running batches, SIGUSR1 as soon as it has drained."""
-
-        def stop(number: int, frame: FrameType | None) -> None:
-            self._stop.set()
-
-        def drain(number: int, frame: FrameType | None) -> None:
-            for each in self._running:
-                each.drained = False
-            self._drain = True
-
-        signal.signal(signal.SIGTERM, stop)
-        signal.signal(signal.SIGINT, stop)
-        signal.signal(signal.SIGUSR1, drain)
-
-    def stop(self) -> None:
-        """Ends `run` after the running batches; may be called from any thread."""
-        self._stop.set()
+        self._requests = requests
+        self._drain = False
 
     def run(self) -> None:
         """Raises QueryFailedError when a query failed too often in a row; the others end after their batch first."""
         stages = sorted({each.declaration.stage for each in self._running})
         opened = 0
         try:
-            while not self._stop.is_set():
+            while not self._requests.stop.is_set():
+                self._take_up_drain()
                 due = [each for each in self._running if each.declaration.stage in stages[: opened + 1]]
                 for each in due:
                     self._attend(each)
@@ -101,10 +104,16 @@ class Job:
                         continue
                     if self._drain:
                         return
-                self._stop.wait(POLL_SECONDS)
+                self._requests.stop.wait(POLL_SECONDS)
         finally:
             for each in self._running:
                 self._end(each)
+
+    def _take_up_drain(self) -> None:
+        if self._requests.drain.is_set() and not self._drain:
+            self._drain = True
+            for each in self._running:
+                each.drained = False
 
     def _attend(self, each: _Running) -> None:
         """Starts the query when it is due, notes progress, and takes up a failure."""

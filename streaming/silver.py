@@ -1,6 +1,8 @@
 """Bronze to silver: one query per source owns its silver table and its rejected rows, and nobody else writes them."""
 
 import json
+import logging
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,6 +27,7 @@ from runtime.storage import Storage
 from runtime.tables import ensure_table
 from streaming.references import References
 
+log = logging.getLogger(__name__)
 SILVER_PROPERTIES = {
     "delta.enableChangeDataFeed": "true",
     "delta.enableDeletionVectors": "true",
@@ -243,8 +246,11 @@ def start(spark: SparkSession, table: SilverTable, trigger: dict[str, str]) -> S
         first, last = delta_range(checkpoint, batch)
         read = {"table": f"bronze.{table.source.name}", "from_version": first, "to_version": last}
         origin = Origin(f"{identity}:{batch}", f"{identity}:silver.{table.silver.name}", batch, (read,))
-        table.process(bronze, origin, recover=fresh)
+        started = time.monotonic()
+        tally = table.process(bronze, origin, recover=fresh)
         fresh = False
+        told = "was over already" if tally is None else json.dumps(tally.counts())
+        log.info("silver.%s batch %d: %s in %.1f s", table.silver.name, batch, told, time.monotonic() - started)
 
     rows = spark.readStream.format("delta").load(spark_path(table.bronze_uri))
     writer = rows.writeStream.queryName(f"silver.{table.silver.name}").foreachBatch(run)

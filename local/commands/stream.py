@@ -5,7 +5,7 @@ import logging
 from lakehouse.contracts import load_contracts
 from lakehouse.settings import Settings
 from runtime.spark import create_session
-from streaming.job import Job
+from streaming.job import Job, Requests
 from streaming.layers import declarations
 
 
@@ -17,11 +17,12 @@ def run(layer: str, drain: bool, settings: Settings) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for noisy in ("py4j", "botocore", "boto3", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # Before the session: a job that is told to end while it starts ends as it should.
+    requests = Requests(drain)
+    requests.listen()
     contracts = load_contracts(settings.contracts_directory)
     spark = create_session(f"lakehouse {layer}", settings)
     try:
-        job = Job(declarations(spark, settings, contracts, layer, drain), settings.max_restarts, drain)
-        job.stop_on_signals()
-        job.run()
+        Job(declarations(spark, settings, contracts, layer, drain), settings.max_restarts, requests).run()
     finally:
         spark.stop()

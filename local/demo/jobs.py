@@ -10,6 +10,7 @@ from types import TracebackType
 import psutil
 
 from lakehouse.errors import LakehouseError
+from streaming.job import LISTENING
 
 END_SECONDS = 90
 
@@ -27,9 +28,11 @@ class Job:
         self._command = command
         self._environment = {**os.environ, **environment}
         self._process: subprocess.Popen[bytes] | None = None
+        self._begun_at = 0
 
     def start(self) -> None:
         """Starts the process, out of reach of the terminal's Ctrl-C: who started it ends it."""
+        self._begun_at = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=self._environment,
@@ -55,9 +58,14 @@ class Job:
         self._process.wait()
         self._process = None
 
+    @property
+    def listening(self) -> bool:
+        """Whether the streaming job has said that it takes signals; before, one would just end it."""
+        return self.running and LISTENING.encode() in self.log.read_bytes()[self._begun_at :]
+
     def drain(self) -> None:
-        """Asks the job to end once it has read everything that is there (see streaming/job.py)."""
-        if self.running and self._process is not None:
+        """Asks the streaming job, which must be `listening`, to end once it has read everything that is there."""
+        if self._process is not None:
             self._process.send_signal(signal.SIGUSR1)
 
     def wait(self, seconds: float) -> bool:

@@ -106,7 +106,7 @@ class Course:
         # 4
         self._stage("everything is produced: draining")
         for layer in LAYERS:
-            self._until(lambda layer=layer: layer != "bronze" or self._has_committed(layer))  # type: ignore[misc]
+            self._until(lambda layer=layer: self._jobs[layer].listening)  # type: ignore[misc]
             self._jobs[layer].drain()
             self._states[layer] = "draining"
             self._until(lambda layer=layer: not self._jobs[layer].running)  # type: ignore[misc]

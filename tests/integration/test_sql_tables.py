@@ -12,9 +12,12 @@ from deltalake import write_deltalake
 from pyspark.sql import SparkSession
 from pyspark.sql.types import StructType
 
+from lakehouse.contracts import load_contracts
 from lakehouse.errors import LakehouseError
 from lakehouse.layout import Layout
-from lakehouse.settings import Settings
+from lakehouse.settings import CONTRACTS, Settings
+from local.dashboard.health import Health
+from local.dashboard.readings import Readings
 from local.sql import Lake, MissingTableError
 from runtime.delta_log import DeltaLog
 from runtime.tables import ensure_table
@@ -32,6 +35,7 @@ def write_with_spark(spark: SparkSession, root: Path) -> None:
         "record_id string, quantity int, unit_price decimal(18,4), event_time timestamp, region string, month string, "
         "type string"
     )
+    assert isinstance(schema, StructType)
     ensure_table(spark, path, schema, ["region", "month", "type"], PROPERTIES)
     rows = (
         "concat('r', id) record_id, cast(id as int) quantity, cast(id / 8 as decimal(18,4)) unit_price, "
@@ -114,6 +118,12 @@ def test_a_table_read_through_a_checkpoint(spark: SparkSession, root: Path) -> N
 
     with Lake(str(root)) as lake:
         assert lake.query("select count(*) n from silver.validated_pos") == [{"n": 185}]
+
+
+def test_the_dashboard_counts_rows_without_the_deleted_ones(root: Path) -> None:
+    (table,) = Health(Readings(str(root)), load_contracts(CONTRACTS)).tables()
+
+    assert (table.name, table.version, table.rows) == ("silver.validated_pos", 3, 185)
 
 
 def test_spark_commits_tell_their_operation(root: Path) -> None:

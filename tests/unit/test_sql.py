@@ -1,8 +1,7 @@
-"""`lakehouse sql` and its Python API: what it reads, what it refuses, and how it prints values from hostile records."""
+"""`Lake`, the Python API of `lakehouse sql`: what it reads, at which version, and what it refuses."""
 
 import json
 import threading
-from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -10,88 +9,21 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-import typer
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable
 
 from lakehouse.errors import LakehouseError
 from lakehouse.layout import Layout
-from lakehouse.settings import Settings
-from local.commands import sql as command
 from local.duckdb_reader import extension_path
 from local.sql import Lake, MissingTableError
-from local.sql_examples import EXAMPLES
-from local.statements import StatementError, tables_read
-
-KPI_FIELDS: "list[pa.Field[Any]]" = [
-    pa.field("kpi_name", pa.string()),
-    pa.field("month", pa.string()),
-    pa.field("period_start", pa.date32()),
-    pa.field("numerator", pa.decimal128(28, 4)),
-    pa.field("value", pa.decimal128(38, 10)),
-    pa.field("contributions", pa.int64()),
-]
-HUGE = Decimal("123456789012345678901234.5678")
-EVENT_FIELDS: "list[pa.Field[Any]]" = [
-    pa.field("record_id", pa.string()),
-    pa.field("event_time", pa.timestamp("us", "UTC")),
-    pa.field("quantity", pa.int32()),
-    pa.field("region", pa.string()),
-    pa.field("type", pa.string()),
-]
-KPIS = pa.schema(KPI_FIELDS)
-EVENTS = pa.schema(EVENT_FIELDS)
-
-
-def kpi(name: str, day: date, numerator: str, value: str | None, contributions: int) -> dict[str, Any]:
-    return {
-        "kpi_name": name,
-        "month": f"{day:%Y-%m}",
-        "period_start": day,
-        "numerator": Decimal(numerator),
-        "value": None if value is None else Decimal(value),
-        "contributions": contributions,
-    }
-
-
-def event(record: str, quantity: int, region: str | None, kind: str) -> dict[str, Any]:
-    time = datetime(2010, 12, 1, 8, 26, 0, 123456, UTC)
-    return {"record_id": record, "event_time": time, "quantity": quantity, "region": region, "type": kind}
-
-
-def write(root: Path, table: str, rows: list[dict[str, Any]], schema: pa.Schema, *partitions: str) -> None:
-    write_deltalake(
-        Layout(str(root)).table(table),
-        pa.Table.from_pylist(rows, schema=schema),
-        mode="append",
-        partition_by=list(partitions) or None,
-    )
+from local.statements import StatementError
+from tests.unit.sql_lake import EVENTS, HUGE, KPIS, event, fill, kpi, write
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A lake of three tables; its folder has a space and a quote in its name."""
     lake = tmp_path / "the lake's"
-    write(
-        lake,
-        "gold.sales_kpis",
-        [
-            kpi("daily_revenue", date(2010, 12, 1), str(HUGE), "1.5000000000", 3),
-            kpi("daily_revenue", date(2010, 12, 2), "0.1000", "0.1000000000", 1),
-            kpi("refunds", date(2011, 1, 1), "-2.5000", None, 2),
-        ],
-        KPIS,
-        "kpi_name",
-        "month",
-    )
-    write(
-        lake,
-        "silver.validated_pos",
-        [event("a#1", 6, "uk", "Home & Garden"), event("a#2", -2, "europe", "50% off/€"), event("a#3", 1, None, "x=y")],
-        EVENTS,
-        "region",
-        "type",
-    )
-    write(lake, "rejected.pos", [event("b#1", 1, "uk", "sale")], EVENTS)
+    fill(lake)
     return lake
 
 
@@ -99,10 +31,6 @@ def root(tmp_path: Path) -> Path:
 def lake(root: Path) -> Any:
     with Lake(str(root)) as opened:
         yield opened
-
-
-def settings(root: Path) -> Settings:
-    return Settings(root=str(root))
 
 
 class TestReading:
@@ -347,63 +275,3 @@ def mapped(line: str) -> str:
             "configuration": {"delta.columnMapping.mode": "name", "delta.columnMapping.maxColumnId": "5"},
         }
     return json.dumps(action)
-
-
-class TestCommand:
-    def run(self, root: Path, query: str, **options: Any) -> None:
-        command.run(query=query, settings=settings(root), **options)
-
-    def test_formats(self, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        query = "select kpi_name, sum(numerator) total from gold.sales_kpis group by 1 order by 1"
-
-        self.run(root, query, format="csv")
-        assert capsys.readouterr().out == f"kpi_name,total\ndaily_revenue,{HUGE + Decimal('0.1')}\nrefunds,-2.5000\n"
-        self.run(root, query, format="json")
-        assert capsys.readouterr().out == (
-            f'[\n{{"kpi_name": "daily_revenue", "total": {HUGE + Decimal("0.1")}}},\n'
-            '{"kpi_name": "refunds", "total": -2.5000}\n]\n'
-        )
-        self.run(root, query)
-        table = capsys.readouterr().out
-        assert "refunds       │                       -2.5000" in table
-        assert table.endswith("2 rows\n")
-
-    def test_no_rows(self, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        query = "select kpi_name from gold.sales_kpis where false"
-
-        for form in ("csv", "json", "table"):
-            self.run(root, query, format=form)
-        assert capsys.readouterr().out == "kpi_name\n[]\nkpi_name\n━━━━━━━━\n0 rows\n"
-
-    def test_a_version_can_be_given(self, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        write(root, "rejected.pos", [event("b#2", 1, "uk", "sale")], EVENTS)
-
-        self.run(root, "select count(*) n from rejected.pos", format="csv", at=["rejected.pos=0"])
-        assert capsys.readouterr().out == "n\n1\n"
-
-    @pytest.mark.parametrize(
-        "use",
-        [
-            lambda self, root: self.run(root, "drop table gold.sales_kpis"),
-            lambda self, root: self.run(root, "select nothing from gold.sales_kpis"),
-            lambda self, root: self.run(root, "select 1", at=["gold.sales_kpis"]),
-        ],
-    )
-    def test_wrong_use_ends_with_2_and_one_line(
-        self, root: Path, capsys: pytest.CaptureFixture[str], use: Callable[["TestCommand", Path], None]
-    ) -> None:
-        with pytest.raises(typer.Exit) as caught:
-            use(self, root)
-
-        assert caught.value.exit_code == 2
-        printed = capsys.readouterr()
-        assert printed.out == ""
-        assert printed.err.startswith("lakehouse: ")
-        assert printed.err.count("\n") == 1
-
-    def test_the_examples_are_reading_statements(self) -> None:
-        examples = [line.split('"', 1)[1].rsplit('"', 1)[0] for line in EXAMPLES.splitlines()]
-
-        assert len(examples) >= 5
-        for example in examples:
-            assert tables_read(example.replace('\\"', '"'))
