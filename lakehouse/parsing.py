@@ -160,7 +160,7 @@ def _read(text: str) -> str:
 def _fields() -> str:
     """SQL for the text of each field by name: null unless the payload is one JSON object with each name once."""
     first = "get(_parsed, 0)"
-    sealed = "size(_parsed) = 2 and get(_parsed, 1)[''] = cast(xxhash64(payload) as string)"
+    sealed = "get(_parsed, 1)[''] = cast(xxhash64(payload) as string)"
     return f"case when {sealed} and size(array_distinct(map_keys({first}))) = size({first}) then {first} end"
 
 

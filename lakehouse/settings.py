@@ -1,4 +1,4 @@
-"""The settings of jobs and commands: flags win over LAKEHOUSE_* variables, those over a TOML file, that over defaults."""
+"""The settings of jobs and commands: flags win over LAKEHOUSE_* variables, those over a TOML file, it over defaults."""
 
 import os
 from pathlib import Path
@@ -40,6 +40,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The order of precedence, as pydantic-settings asks for it."""
         toml_file = Path(os.environ.get("LAKEHOUSE_CONFIG", "lakehouse.toml"))
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file)
 

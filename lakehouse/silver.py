@@ -36,15 +36,18 @@ class Bounds:
         """The bounds of rows with the columns of `placing`; None of no rows."""
         if not rows.num_rows:
             return None
-        found = pc.min_max(rows[str(silver.event_time)]).as_py()
+        found = pc.min_max(rows[str(silver.event_time)])
+        earliest, latest = found["min"].as_py(), found["max"].as_py()
         gap = silver.group.gap if silver.group else timedelta(0)
-        months = pc.unique(rows["month"]).to_pylist() if "month" in silver.partitions else []
-        return cls(_literal(found["min"] - gap), _literal(found["min"]), _literal(found["max"]), tuple(sorted(months)))
+        months = {str(month) for month in rows["month"].to_pylist()} if "month" in silver.partitions else set()
+        return cls(_literal(earliest - gap), _literal(earliest), _literal(latest), tuple(sorted(months)))
 
 
 def placing(silver: Contract) -> list[str]:
-    """The columns that tell where rows lie: group, identity, event time and month. Few, so that a driver can hold
-    those of a whole batch."""
+    """The columns that tell where rows lie: group, identity, event time and month.
+
+    Few and small, so that a driver can hold those of a whole batch.
+    """
     group = [silver.group.key] if silver.group else []
     month = ["month"] if "month" in silver.partitions else []
     return list(dict.fromkeys([*group, *silver.identity, str(silver.event_time), *month]))

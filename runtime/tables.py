@@ -46,7 +46,9 @@ def ensure_table(
             "a new partitioning needs a new table and a replay"
         )
     present = metadata.configuration()
-    changed = {name: value for name, value in properties.items() if not present.contains(name) or present.apply(name) != value}
+    changed = {
+        name: value for name, value in properties.items() if not present.contains(name) or present.apply(name) != value
+    }
     if changed:
         assignments = ", ".join(f"'{name}' = '{value}'" for name, value in changed.items())
         spark.sql(f"ALTER TABLE delta.`{spark_path(uri)}` SET TBLPROPERTIES ({assignments})")

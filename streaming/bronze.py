@@ -1,6 +1,5 @@
 """Kinesis to bronze: every record as it came, in the one envelope of the bronze tables."""
 
-import json
 import logging
 from collections.abc import Sequence
 
@@ -14,6 +13,7 @@ from lakehouse.schemas import envelope_type
 from lakehouse.settings import Settings
 from runtime.checkpoints import checkpoint_id
 from runtime.commits import CODE_VERSION, transaction
+from runtime.lineage import Counts, Lineage, ShardInput
 from runtime.storage import Storage
 from runtime.tables import ensure_table
 from streaming.kinesis import KinesisDataSource
@@ -75,7 +75,7 @@ def start(
         .load()
     )
     writer = records.writeStream.queryName(f"bronze.{source}").foreachBatch(append)
-    return writer.option("checkpointLocation", spark_path(checkpoint)).trigger(**trigger).start()  # type: ignore[arg-type]
+    return writer.option("checkpointLocation", spark_path(checkpoint)).trigger(**trigger).start()
 
 
 def _ranges(records: DataFrame) -> list[Row]:
@@ -85,24 +85,14 @@ def _ranges(records: DataFrame) -> list[Row]:
 
 
 def _lineage(source: str, batch: int, ranges: Sequence[Row]) -> str:
-    inputs = [
-        {
-            "stream": row["stream"],
-            "shard": row["shard_id"],
-            "from": row["from"],
-            "to": row["to"],
-            "records": row["records"],
-        }
-        for row in ranges
-    ]
-    count = sum(row["records"] for row in ranges)
-    document = {
-        "job": "bronze",
-        "query": source,
-        "batch": batch,
-        "code": CODE_VERSION,
-        "contract": None,
-        "inputs": inputs,
-        "counts": {"in": count, "valid": count, "rejected": {}, "duplicate": 0, "inserted": count, "updated": 0},
-    }
-    return json.dumps(document, sort_keys=True)
+    inputs = tuple(ShardInput(row["stream"], row["shard_id"], row["from"], row["to"], row["records"]) for row in ranges)
+    count = sum(each.records for each in inputs)
+    return Lineage(
+        job="bronze",
+        query=source,
+        batch=batch,
+        code=CODE_VERSION,
+        contract="",
+        inputs=inputs,
+        counts=Counts(read=count, valid=count, inserted=count),
+    ).to_json()

@@ -176,7 +176,7 @@ class Job:
         if query is None or not query.isActive:
             return
         deadline = time.monotonic() + END_OF_BATCH_SECONDS
-        while query.isActive and query.status["isTriggerActive"] and time.monotonic() < deadline:
+        while query.status["isTriggerActive"] and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS / 10)
         query.stop()
 

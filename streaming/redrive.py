@@ -14,6 +14,7 @@ from lakehouse.contracts import Contracts
 from lakehouse.layout import Layout, spark_path
 from lakehouse.schemas import envelope_type
 from lakehouse.settings import Settings
+from runtime.lineage import TableInput
 from runtime.storage import Storage
 from runtime.tables import table_version
 from streaming.references import References
@@ -52,10 +53,9 @@ def redrive(spark: SparkSession, settings: Settings, contracts: Contracts, sourc
     tried = old.count()
     # 2
     tag = f"redrive:{name}"
-    read = {"table": f"rejected.{source}", "from_version": version, "to_version": version}
-    tally = table.process(
-        _envelope(old, contracts), Origin(tag, f"{tag}:silver.{table.silver.name}", 0, (read,)), recover=True
-    )
+    read = TableInput(f"rejected.{source}", version, version)
+    origin = Origin(tag, f"{tag}:silver.{table.silver.name}", 0, (read,))
+    tally = table.process(_envelope(old, contracts), origin, recover=True)
     # 3
     rejected = DeltaTable.forPath(spark, spark_path(table.rejected_uri)).alias("t")
     gone = old.select("record_id", "batch").alias("s")

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,6 +24,7 @@ from lakehouse.settings import Settings
 from lakehouse.silver import INSERT, UPDATE, Bounds
 from runtime.checkpoints import checkpoint_id, delta_range
 from runtime.commits import CODE_VERSION, last_transaction, transaction
+from runtime.lineage import Counts, Lineage, TableInput
 from runtime.storage import Storage
 from runtime.tables import ensure_table
 from streaming.references import References
@@ -44,7 +46,7 @@ class Origin:
     tag: str
     app_id: str
     number: int
-    inputs: tuple[dict[str, object], ...] = ()
+    inputs: tuple[TableInput, ...] = ()
 
 
 @dataclass
@@ -57,16 +59,16 @@ class Tally:
     outcomes: Counter[str] = field(default_factory=Counter)
     drift: dict[str, int] = field(default_factory=dict)
 
-    def counts(self) -> dict[str, object]:
+    def counts(self) -> Counts:
         """The figures as lineage shows them; `duplicate` also counts corrections, as their loser leaves silver."""
-        return {
-            "in": self.rows_in,
-            "valid": self.valid,
-            "rejected": dict(self.rejected),
-            "duplicate": self.rejected["duplicate"] + self.rejected["superseded"],
-            "inserted": self.outcomes[INSERT],
-            "updated": self.outcomes[UPDATE],
-        }
+        return Counts(
+            read=self.rows_in,
+            valid=self.valid,
+            rejected=dict(self.rejected),
+            duplicate=self.rejected["duplicate"] + self.rejected["superseded"],
+            inserted=self.outcomes[INSERT],
+            updated=self.outcomes[UPDATE],
+        )
 
 
 class SilverTable:
@@ -136,15 +138,15 @@ class SilverTable:
             rejected.delete(F.col("batch") == tag)
 
     def _survey(self, enriched: DataFrame) -> tuple[Tally, pa.Table]:
-        """Counts by leading rule and undeclared field, and where the candidates lie. One Spark job without a shuffle."""
+        """Counts by leading rule and undeclared field, and where the candidates lie. One job, without a shuffle."""
         rule = F.get(F.col("errors"), 0)["rule"].alias("rule")
         undeclared = F.when(F.size("undeclared") > 0, F.slice("undeclared", 1, DRIFT_FIELDS)).alias("undeclared")
         rows = enriched.select(*silver.placing(self.silver), rule, undeclared).toArrow()
         tally = Tally(rows_in=rows.num_rows)
         valid = pc.is_null(rows["rule"])
-        tally.rejected = Counter(pc.drop_null(rows["rule"]).to_pylist())
+        tally.rejected = Counter(_texts(rows["rule"]))
         tally.valid = rows.num_rows - tally.rejected.total()
-        drift = Counter(pc.list_flatten(rows["undeclared"]).to_pylist())
+        drift = Counter([str(name) for names in rows["undeclared"].to_pylist() if names for name in names])
         tally.drift = dict(drift.most_common(DRIFT_FIELDS))
         return tally, rows.filter(valid).select(silver.placing(self.silver))
 
@@ -161,16 +163,18 @@ class SilverTable:
         return _held(silver.outcomes(enriched.where(F.size("errors") == 0), near, self.source, self.silver))
 
     def _count(self, settled: DataFrame, tally: Tally) -> tuple[Bounds | None, list[str]]:
-        """Notes the outcomes; gives the reach of what changes, and the groups that lose a row without a candidate of
-        their own. One Spark job."""
+        """Notes the outcomes; gives the reach of what changes, and the groups that lose a row without a candidate.
+
+        One Spark job.
+        """
         rows = settled.select(*silver.placing(self.silver), "_outcome", "_rule", "_stray").toArrow()
-        tally.outcomes = Counter(rows["_outcome"].to_pylist())
+        tally.outcomes = Counter(_texts(rows["_outcome"]))
         beaten = rows.filter(pc.is_in(rows["_outcome"], pa.array([silver.LOSE, silver.DISPLACE])))
         for rule in ("duplicate", "superseded"):
             tally.rejected.pop(rule, None)
-        tally.rejected.update(beaten["_rule"].to_pylist())
+        tally.rejected.update(_texts(beaten["_rule"]))
         changing = rows.filter(pc.is_in(rows["_outcome"], pa.array([INSERT, UPDATE])))
-        return Bounds.of(changing, self.silver), sorted(set(pc.drop_null(rows["_stray"]).to_pylist()))
+        return Bounds.of(changing, self.silver), sorted(set(_texts(rows["_stray"])))
 
     def _append_rejected(self, enriched: DataFrame, settled: DataFrame | None, tally: Tally, origin: Origin) -> None:
         rivals = tally.outcomes[silver.LOSE] + tally.outcomes[silver.DISPLACE]
@@ -209,17 +213,20 @@ class SilverTable:
         return " AND ".join(scope)
 
     def _lineage(self, tally: Tally, origin: Origin) -> str:
-        document = {
-            "job": "silver",
-            "query": self.silver.name,
-            "batch": origin.number,
-            "code": CODE_VERSION,
-            "contract": self.silver.version,
-            "inputs": [*origin.inputs],
-            "counts": tally.counts(),
-            "drift": tally.drift,
-        }
-        return json.dumps(document, sort_keys=True)
+        return Lineage(
+            job="silver",
+            query=self.silver.name,
+            batch=origin.number,
+            code=CODE_VERSION,
+            contract=self.silver.version,
+            inputs=origin.inputs,
+            counts=tally.counts(),
+            drift=tally.drift,
+        ).to_json()
+
+
+def _texts(values: "pa.ChunkedArray[Any]") -> list[str]:
+    return [str(value) for value in values.to_pylist() if value is not None]
 
 
 def _held(rows: DataFrame) -> DataFrame:
@@ -244,14 +251,14 @@ def start(spark: SparkSession, table: SilverTable, trigger: dict[str, str]) -> S
         nonlocal fresh
         identity = checkpoint_id(checkpoint)
         first, last = delta_range(checkpoint, batch)
-        read = {"table": f"bronze.{table.source.name}", "from_version": first, "to_version": last}
+        read = TableInput(f"bronze.{table.source.name}", first, last)
         origin = Origin(f"{identity}:{batch}", f"{identity}:silver.{table.silver.name}", batch, (read,))
         started = time.monotonic()
         tally = table.process(bronze, origin, recover=fresh)
         fresh = False
-        told = "was over already" if tally is None else json.dumps(tally.counts())
+        told = "was over already" if tally is None else json.dumps(tally.counts().to_json())
         log.info("silver.%s batch %d: %s in %.1f s", table.silver.name, batch, told, time.monotonic() - started)
 
     rows = spark.readStream.format("delta").load(spark_path(table.bronze_uri))
     writer = rows.writeStream.queryName(f"silver.{table.silver.name}").foreachBatch(run)
-    return writer.option("checkpointLocation", spark_path(table.checkpoint)).trigger(**trigger).start()  # type: ignore[arg-type]
+    return writer.option("checkpointLocation", spark_path(table.checkpoint)).trigger(**trigger).start()

@@ -31,6 +31,7 @@ DAYS = 3
 SEED = 7
 RATE = 150.0
 OUR_STREAM = "demo-"
+WIDTH_OF_A_LOG = 120
 
 
 class ProofFailedError(LakehouseError):
@@ -40,10 +41,12 @@ class ProofFailedError(LakehouseError):
 def run(days: int | None, rate: float | None, seed: int | None, json: Path | None, settings: Settings) -> None:
     """Fills an empty lake at `settings.root` and proves it; the local stack is started when none runs, and stays.
 
-    Writes `{seconds, rows, proof}` to the file `json`. Raises ProofFailedError when a record was lost or duplicated or a
-    KPI differs, and DemoError or JobFailedError when the demo cannot go on.
+    Writes `{seconds, rows, proof}` to the file `json`. Raises ProofFailedError when a record was lost or duplicated or
+    a KPI differs, and DemoError or JobFailedError when the demo cannot go on.
     """
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDTH_OF_A_LOG)
     started = time.monotonic()
     console.print("Starting the local stack …", highlight=False)
     stack.start(settings)

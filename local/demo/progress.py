@@ -1,4 +1,4 @@
-"""What the demo shows while it runs: rows per source and layer, their speed and lag, told by the Delta commits alone."""
+"""What the demo shows while it runs: rows per source and layer, speed and lag, told by the Delta commits alone."""
 
 import json
 import time

@@ -1,12 +1,12 @@
 """What the demo prints at its end: KPIs per team, data quality, the proof, and where to look next."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from lakehouse.contracts import Contracts
+from lakehouse.kpis import KPIS
 from local.oracle.comparison import Comparison
 from local.sql import Lake
 
@@ -46,7 +46,7 @@ def rows_by_source(lake: Lake, contracts: Contracts) -> dict[str, dict[str, int]
     present = set(lake.tables())
 
     def count(table: str) -> int:
-        return int(lake.query(f"SELECT count(*) AS n FROM {table}")[0]["n"]) if table in present else 0
+        return int(lake.query(f"SELECT count(*) AS n FROM {table}")[0]["n"]) if table in present else 0  # noqa: S608 - names from code
 
     return {
         source: {
@@ -70,15 +70,16 @@ def print_kpis(lake: Lake, console: Console) -> None:
 
 
 def _figures(lake: Lake, gold: str, kpi: str, dimension: str, style: str) -> list[str]:
-    """A sum KPI adds up; a ratio is the sum of numerators over the sum of denominators."""
-    rows: list[dict[str, Any]] = lake.query(
-        f"SELECT {dimension} AS key, sum(numerator) AS up, sum(denominator) AS down, max(denominator) = 1 AND "
-        f"min(denominator) = 1 AS adds FROM gold.{gold} WHERE kpi_name = ? GROUP BY 1 ORDER BY 2 DESC LIMIT 6",
-        [kpi],
+    """A KPI whose contributions have no denominator adds up; a ratio is numerators over denominators."""
+    declared = next(each for each in KPIS if each.name == kpi)
+    adds = all(contribution.denominator is None for contribution in declared.contributions)
+    statement = (
+        f"SELECT {dimension} AS key, sum(numerator) AS up, sum(denominator) AS down FROM gold.{gold} "  # noqa: S608
+        "WHERE kpi_name = ? GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 6"
     )
     return [
-        f"{row['key']} {style.format(row['up'] if row['adds'] else row['up'] / row['down'])}"
-        for row in rows
+        f"{'other' if row['key'] is None else row['key']} {style.format(row['up'] if adds else row['up'] / row['down'])}"
+        for row in lake.query(statement, [kpi])
         if row["down"]
     ]
 
@@ -93,7 +94,7 @@ def print_quality(lake: Lake, rows: Mapping[str, Mapping[str, int]], console: Co
     for source, counts in rows.items():
         rules = []
         if f"rejected.{source}" in present:
-            rules = lake.query(f"SELECT rule, count(*) AS n FROM rejected.{source} GROUP BY 1 ORDER BY 2 DESC, 1")
+            rules = lake.query(f"SELECT rule, count(*) AS n FROM rejected.{source} GROUP BY 1 ORDER BY 2 DESC, 1")  # noqa: S608 - names from code
         balanced = counts["bronze"] == counts["silver"] + counts["rejected"]
         table.add_row(
             source,
@@ -125,8 +126,8 @@ def print_next(root: str, console: Console) -> None:
     """Where to look next."""
     console.print("Look next:")
     for command in (
-        f'lakehouse sql "select * from gold.sales_kpis limit 10" --root {root}',
-        f'lakehouse sql "select rule, value, payload from rejected.pos limit 10" --root {root}',
+        f'lakehouse sql "select * from gold.sales_kpis limit 10" --root {root}',  # noqa: S608 - names from code
+        f'lakehouse sql "select rule, value, payload from rejected.pos limit 10" --root {root}',  # noqa: S608 - names from code
         f"lakehouse lineage gold.sales_kpis --root {root}",
         f"lakehouse dashboard --root {root}",
     ):

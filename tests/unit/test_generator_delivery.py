@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from local.generator import put
 from local.generator.ledger import Acknowledged, Ledger, LedgerError, read_ledger
 from local.generator.produce import main, produce
 from local.generator.production import Production, plan
@@ -57,7 +56,7 @@ def error(code: str, status: int) -> ClientError:
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     slept: list[float] = []
-    monkeypatch.setattr(put.time, "sleep", slept.append)
+    monkeypatch.setattr("local.generator.put.time.sleep", slept.append)
     return slept
 
 

@@ -4,8 +4,10 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import to_arrow_schema
 
 from lakehouse import gold
 from lakehouse.contracts import Contracts, load_contracts
@@ -223,7 +225,7 @@ def rows(spark: SparkSession, contracts: Contracts) -> dict[str, list[dict[str, 
 
     def silver(source: str) -> DataFrame:
         schema = struct_type(contracts.table(source))
-        return spark.createDataFrame([tuple(row.get(name) for name in schema.names) for row in SILVER[source]], schema)
+        return spark.createDataFrame(pa.Table.from_pylist(SILVER[source], to_arrow_schema(schema)), schema)
 
     found: dict[str, list[dict[str, Any]]] = {kpi.name: [] for kpi in KPIS}
     for table in gold.TABLES:
