@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 import typer
 
 from lakehouse.errors import LakehouseError
+from local.sql_examples import EXAMPLES
 
 if TYPE_CHECKING:
     from lakehouse.settings import Settings
@@ -158,7 +159,7 @@ def stream(
     command.run(layer=layer, drain=drain, settings=settings)
 
 
-@app.command()
+@app.command(epilog="Examples:\n\n" + EXAMPLES.replace("\n", "\n\n"))
 def sql(
     query: Annotated[str, typer.Argument(help="Such as: select * from gold.sales_kpis limit 5")],
     root: Root = None,

@@ -33,10 +33,10 @@ log = logging.getLogger(__name__)
 SILVER_PROPERTIES = {
     "delta.enableChangeDataFeed": "true",
     "delta.enableDeletionVectors": "true",
-    "delta.checkpointInterval": "200",
+    "delta.checkpointInterval": "50",
 }
 DRIFT_FIELDS = 100
-REJECTED_PROPERTIES = {"delta.enableDeletionVectors": "true", "delta.checkpointInterval": "200"}
+REJECTED_PROPERTIES = {"delta.enableDeletionVectors": "true", "delta.checkpointInterval": "50"}
 
 
 @dataclass(frozen=True)

@@ -49,8 +49,26 @@ def run(days: int | None, rate: float | None, seed: int | None, json: Path | Non
         console = Console(width=WIDTH_OF_A_LOG)
     started = time.monotonic()
     console.print("Starting the local stack …", highlight=False)
-    stack.start(settings)
-    os.environ.update(stack.environment(settings))
+    used = stack.start(settings)
+    try:
+        os.environ.update(stack.environment(settings))
+        _fill_and_prove(days, rate, seed, json, settings, console, started)
+    except (KeyboardInterrupt, SystemExit):
+        # Who breaks off gets back the machine as it was; a lake that fails is kept to look at.
+        if used.started_now:
+            stack.stop(settings)
+        raise
+
+
+def _fill_and_prove(
+    days: int | None,
+    rate: float | None,
+    seed: int | None,
+    json: Path | None,
+    settings: Settings,
+    console: Console,
+    started: float,
+) -> None:
     kinesis: KinesisClient = boto3.client("kinesis")
     _remove_streams_of_earlier_demos(kinesis)
     streams = {source: f"{OUR_STREAM}{name}-{uuid4().hex[:8]}" for source, name in settings.streams.items()}

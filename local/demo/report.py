@@ -77,11 +77,12 @@ def _figures(lake: Lake, gold: str, kpi: str, dimension: str, style: str) -> lis
         f"SELECT {dimension} AS key, sum(numerator) AS up, sum(denominator) AS down FROM gold.{gold} "  # noqa: S608
         "WHERE kpi_name = ? GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 6"
     )
-    return [
-        f"{'other' if row['key'] is None else row['key']} {style.format(row['up'] if adds else row['up'] / row['down'])}"
-        for row in lake.query(statement, [kpi])
-        if row["down"]
-    ]
+    shown = []
+    for row in lake.query(statement, [kpi]):
+        if row["down"]:
+            name = "other" if row["key"] is None else row["key"]
+            shown.append(f"{name} {style.format(row['up'] if adds else row['up'] / row['down'])}")
+    return shown
 
 
 def print_quality(lake: Lake, rows: Mapping[str, Mapping[str, int]], console: Console) -> None:
