@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from lakehouse.errors import LakehouseError
@@ -30,6 +30,12 @@ class Settings(BaseSettings):
     driver_memory: str = Field("2g", pattern=r"^\d+[mg]$", description="Heap of the Spark driver, such as 2g.")
     state_directory: Path = Field(Path(".lakehouse"), description="Logs, process ids and data of the local stack.")
     contracts_directory: Path = Field(CONTRACTS, description="The folder with the *.odcs.yaml files.")
+
+    @field_validator("root", "landing")
+    @classmethod
+    def _absolute(cls, address: str) -> str:
+        """A folder may be written as a shell takes it; jobs see it in full, since Spark has another idea of `.`."""
+        return address if "://" in address else str(Path(address).expanduser().absolute())
 
     @classmethod
     def settings_customise_sources(

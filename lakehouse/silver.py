@@ -153,7 +153,7 @@ def outcomes(candidates: DataFrame, existing: DataFrame, source: Contract, silve
     Columns: the silver columns; `payload`, `payload_encoding`, `partition_key`, `ingest_date` (null for existing rows);
     `_outcome`: insert, update (a row of this identity or place is there and differs), keep, lose (a candidate that
     another record beats), displace (an existing row that a candidate beats); `_rule` and `_winner` for the last two;
-    `_stray`: the group of an existing row that leaves it, when no candidate touches that group.
+    `_stray`: the group of an existing row that leaves it, when no candidate touches that group so early.
     """
     names = [column.stored_as for column in silver.columns]
     settled = [column.stored_as for column in silver.columns if column.settled]
@@ -207,7 +207,9 @@ def _contest(rows: DataFrame, source: Contract, silver: Contract) -> DataFrame:
     rows = rows.withColumn("_replaces", F.max("_existing").over(rivals))
     again = F.col("record_id") == F.col("_best.record_id")
     lost = F.when(F.col("_existing"), DISPLACE).when(again, F.lit(KEEP)).otherwise(LOSE)
-    leaves = F.col("_existing") & (F.col("_rank") > 1) & F.col("_since").isNull() & F.lit(silver.group is not None)
+    # A winner of the same group would have put `_since` at this row's time at the latest.
+    unseen = F.col("_since").isNull() | (F.col(str(silver.event_time)) < F.col("_since"))
+    leaves = F.col("_existing") & (F.col("_rank") > 1) & unseen & F.lit(silver.group is not None)
     return rows.select(
         "*",
         F.when(F.col("_rank") > 1, lost).alias("_outcome"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import reduce
+from typing import Any
 
 from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, Row, SparkSession
@@ -73,7 +74,7 @@ class GoldTable:
             number += 1
         generation = f"{fingerprint}-{number}"
         # 3
-        builder = DeltaTable.createOrReplace(spark).location(spark_path(self.uri))
+        builder = DeltaTable.createOrReplace(spark).tableName(f"delta.`{spark_path(self.uri)}`")
         builder = builder.addColumns(struct_type(self.contract)).partitionedBy(*self.contract.partitions)
         for name, value in (self.properties | {FINGERPRINT: generation}).items():
             builder = builder.property(name, value)
@@ -174,9 +175,11 @@ class GoldTable:
 
 
 def start(
-    spark: SparkSession, settings: Settings, contracts: Contracts, table: str, trigger: Mapping[str, str]
+    spark: SparkSession, settings: Settings, contracts: Contracts, table: str, trigger: Mapping[str, Any]
 ) -> StreamingQuery:
     """Starts the long-running query `gold.<table>`, on a new checkpoint where the table has to be built anew.
+
+    `trigger` is what Spark's `DataStreamWriter.trigger` takes, such as `{"processingTime": "1 second"}`.
 
     Raises MissingSilverTableError as long as a silver table that it reads is not there.
     """

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FrameType
 
+from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException, StreamingQueryException
 from pyspark.sql.streaming.query import StreamingQuery
 
@@ -88,19 +89,23 @@ class Job:
     def run(self) -> None:
         """Raises QueryFailedError when a query failed too often in a row; the others end after their batch first."""
         stages = sorted({each.declaration.stage for each in self._running})
-        opened = 0
+        gate = opened = 0
         try:
             while not self._requests.stop.is_set():
-                self._take_up_drain()
+                if self._take_up_drain():
+                    gate = 0
                 due = [each for each in self._running if each.declaration.stage in stages[: opened + 1]]
                 for each in due:
                     self._attend(each)
-                gates = [each for each in due if self._drain or each.declaration.first]
+                gates = [each for each in due if each.declaration.stage in stages[: gate + 1]]
+                gates = [each for each in gates if self._drain or each.declaration.first]
                 for each in gates:
                     self._watch_drain(each)
                 if all(each.drained for each in gates):
-                    if opened + 1 < len(stages):
-                        opened += 1
+                    if gate + 1 < len(stages):
+                        gate += 1
+                        opened = max(opened, gate)
+                        self._not_drained(stages[gate:])
                         continue
                     if self._drain:
                         return
@@ -109,11 +114,19 @@ class Job:
             for each in self._running:
                 self._end(each)
 
-    def _take_up_drain(self) -> None:
-        if self._requests.drain.is_set() and not self._drain:
-            self._drain = True
-            for each in self._running:
-                each.drained = False
+    def _take_up_drain(self) -> bool:
+        """Whether a drain is asked for that was not before: it begins at the first stage again."""
+        if self._drain or not self._requests.drain.is_set():
+            return False
+        self._drain = True
+        self._not_drained([each.declaration.stage for each in self._running])
+        return True
+
+    def _not_drained(self, stages: Sequence[int]) -> None:
+        """What was found of these stages so far, not ready or through, may be out of date."""
+        for each in self._running:
+            if each.declaration.stage in stages:
+                each.drained, each.drain = False, None
 
     def _attend(self, each: _Running) -> None:
         """Starts the query when it is due, notes progress, and takes up a failure."""
@@ -140,7 +153,7 @@ class Job:
                 return
             each.drained = False
             each.query = each.declaration.start()
-        except PySparkException as failure:
+        except (PySparkException, Py4JJavaError) as failure:
             self._failed(each, failure)
 
     def _failed(self, each: _Running, failure: Exception) -> None:
@@ -165,7 +178,8 @@ class Job:
                 query.processAllAvailable()
             except StreamingQueryException:
                 return  # the main loop finds the query ended, with its exception
-            each.drained = query.isActive
+            if each.drain is threading.current_thread():
+                each.drained = query.isActive
 
         each.drain = threading.Thread(target=wait, name=f"drain {each.declaration.name}", daemon=True)
         each.drain.start()

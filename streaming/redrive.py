@@ -18,7 +18,7 @@ from runtime.lineage import TableInput
 from runtime.storage import Storage
 from runtime.tables import table_version
 from streaming.references import References
-from streaming.silver import Origin, SilverTable
+from streaming.silver import Origin, SilverTable, held
 
 BEATEN = ("duplicate", "superseded")  # another record stands for these: nothing to mend
 
@@ -49,7 +49,7 @@ def redrive(spark: SparkSession, settings: Settings, contracts: Contracts, sourc
     # 1
     name, version = _intent(notes, table_version(spark, table.rejected_uri))
     old = spark.read.format("delta").option("versionAsOf", version).load(spark_path(table.rejected_uri))
-    old = old.where(~F.col("rule").isin(*BEATEN)).persist()
+    old = held(old.where(~F.col("rule").isin(*BEATEN)))
     tried = old.count()
     # 2
     tag = f"redrive:{name}"
@@ -64,7 +64,6 @@ def redrive(spark: SparkSession, settings: Settings, contracts: Contracts, sourc
         rejected.merge(gone, same).whenMatchedDelete().execute()
     # 4
     notes.put_if_absent(f"{name}.done", b"")
-    old.unpersist()
     again = DeltaTable.forPath(spark, spark_path(table.rejected_uri)).toDF().where(F.col("batch") == tag).count()
     displaced = tally.outcomes["displace"] if tally else 0
     return Redriven(tried, tried - again + displaced)

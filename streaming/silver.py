@@ -100,8 +100,8 @@ class SilverTable:
            the contract may say something else. Only a new process can find such rows (`recover`).
         3. Parse, check and enrich; each record is now a candidate or faulty.
         4. Candidates compete with each other and with the existing rows of their identity; the winners settle together
-           with their neighbours in the group. A row that leaves a group which no candidate touches widens the batch by
-           that group, once.
+           with their neighbours in the group. A row that leaves a group which no candidate touches so early widens the
+           batch by that group, once.
         5. Append what is faulty, beaten or displaced to rejected, marked with this attempt's tag.
         6. Write what is new or changed to silver in one commit under the batch's transaction id: an append where
            nothing that is there changes, else a merge.
@@ -117,7 +117,7 @@ class SilverTable:
         # 3
         references = self.references.current(spark, {c.reference[0] for c in self.source.columns if c.reference})
         enriched = silver.enrich(parse(bronze, self.source), self.source, self.silver, references)
-        enriched = _held(enriched)
+        enriched = held(enriched)
         tally, candidates = self._survey(enriched)
         # 4
         settled = self._settle(enriched, candidates) if candidates.num_rows else None
@@ -160,7 +160,7 @@ class SilverTable:
         if self.silver.group is not None:
             touched = spark.createDataFrame(silver.touched_groups(candidates, self.silver, bounds, strays))
         near = silver.neighbourhood(existing, rivals, touched, self.silver, bounds)
-        return _held(silver.outcomes(enriched.where(F.size("errors") == 0), near, self.source, self.silver))
+        return held(silver.outcomes(enriched.where(F.size("errors") == 0), near, self.source, self.silver))
 
     def _count(self, settled: DataFrame, tally: Tally) -> tuple[Bounds | None, list[str]]:
         """Notes the outcomes; gives the reach of what changes, and the groups that lose a row without a candidate.
@@ -229,7 +229,7 @@ def _texts(values: "pa.ChunkedArray[Any]") -> list[str]:
     return [str(value) for value in values.to_pylist() if value is not None]
 
 
-def _held(rows: DataFrame) -> DataFrame:
+def held(rows: DataFrame) -> DataFrame:
     """The rows, computed once, by the first job that needs them.
 
     Not `persist`: plans that name a Delta table are planned again after every write to it, which costs more than a

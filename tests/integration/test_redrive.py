@@ -1,0 +1,185 @@
+"""Rejected records go through again after the reference data was mended: each ends in exactly one place."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from local.oracle.deliveries import DeliveredRecord
+from runtime.storage import Storage
+from streaming.redrive import Redriven, redrive
+from streaming.silver import SilverTable
+from tests.unit.oracle_deliveries import records
+from tests.unit.silver_lake import REFERENCE, Content, SilverLake, copied, with_references
+
+NEW_STORE = {"store_id": 7, "region": "west", "country": "IE", "valid_from": "2009-01-01T00:00Z"}
+
+
+def sale(number: int, **fields: Any) -> dict[str, Any]:
+    return {
+        "transaction_id": "T1",
+        "line_number": number,
+        "store_id": 7,
+        "product_id": "A",
+        "quantity": 1,
+        "unit_price": "2.50",
+        "revenue": "2.50",
+        "timestamp": "2010-12-01T10:00:00Z",
+        **fields,
+    }
+
+
+SALES = records(
+    "pos",
+    sale(1, store_id=1),
+    sale(2),
+    sale(3, product_id="GHOST"),
+    sale(4),
+    b"{",
+    sale(1, store_id=1),  # once more: this delivery stands
+    sale(4, quantity=2),  # corrected, while its store is unknown still
+    sale(5, store_id=8),
+)
+ID = "pos/shard-0/{}".format
+BEFORE = [
+    (ID(1), "duplicate"),
+    (ID(2), "reference"),
+    (ID(3), "reference"),
+    (ID(4), "reference"),
+    (ID(5), "malformed_json"),
+    (ID(7), "reference"),
+    (ID(8), "reference"),
+]
+AFTER = [
+    (ID(1), "duplicate"),
+    (ID(3), "reference"),
+    (ID(4), "superseded"),
+    (ID(5), "malformed_json"),
+    (ID(8), "reference"),
+]
+IN_SILVER = {ID(2), ID(6), ID(7)}
+STORE = DeliveredRecord(
+    "stores", "stores", "shard-0", "9", datetime(2026, 1, 1, tzinfo=UTC), json.dumps(NEW_STORE).encode()
+)
+
+
+class Died(Exception):
+    """What a killed process leaves undone, as an exception."""
+
+
+@pytest.fixture(scope="module")
+def base(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> SilverLake:
+    """Sales of which four name a store that nobody knows; then the store's row arrives."""
+    lake = with_references(spark, tmp_path_factory.mktemp("base"))
+    lake.process(SALES[:5], 0)
+    lake.process(SALES[5:], 1)
+    assert lake.content("pos").rejected == BEFORE
+    lake.process([STORE], 1)
+    return lake
+
+
+@pytest.fixture
+def lake(base: SilverLake, tmp_path: Path) -> SilverLake:
+    return copied(base, tmp_path / "lake")
+
+
+def again(lake: SilverLake) -> Redriven:
+    return redrive(lake.spark, lake.settings, lake.contracts, "pos")
+
+
+def assert_exact(lake: SilverLake) -> Content:
+    """Every record once, where the oracle says, and what was tried stays with today's reason."""
+    found = lake.content("pos")
+    assert set(found.silver) == IN_SILVER
+    assert found.rejected == AFTER
+    compared = lake.compared([*REFERENCE, STORE, *SALES])
+    assert [str(each) for each in compared.differences] == []
+    return found
+
+
+def test_rows_pass_after_the_reference_arrived_and_leave_rejected(lake: SilverLake) -> None:
+    assert again(lake) == Redriven(tried=6, passed=2)
+    found = assert_exact(lake)
+    assert {found.silver[ID(number)]["region"] for number in (2, 7)} == {"west"}
+    assert found.silver[ID(7)]["quantity"] == 2
+
+
+def test_a_second_redrive_finds_only_what_still_fails(lake: SilverLake) -> None:
+    again(lake)
+    assert again(lake) == Redriven(tried=3, passed=0)
+    assert_exact(lake)
+
+
+def test_without_anything_rejected_nothing_happens(base: SilverLake, spark: SparkSession, tmp_path: Path) -> None:
+    lake = copied(base, tmp_path / "lake")
+    assert redrive(spark, lake.settings, lake.contracts, "crm") == Redriven(0, 0)
+
+
+@pytest.mark.parametrize("step", ["before rejected", "before silver", "before the deletion", "before the end is noted"])
+def test_a_redrive_that_died_is_taken_up_and_ends_exact(
+    lake: SilverLake, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def die(*_: object, **__: object) -> None:
+        raise Died
+
+    with monkeypatch.context() as patch:
+        if step == "before rejected":
+            patch.setattr(SilverTable, "_append_rejected", die)
+        elif step == "before silver":
+            patch.setattr(SilverTable, "_write_silver", die)
+        elif step == "before the deletion":
+            _die_after_process(patch)
+        else:
+            _die_at_done(patch)
+        with pytest.raises(Died):
+            again(lake)
+
+    assert again(lake).tried == 6
+    assert_exact(lake)
+    assert {each.key for each in Storage.open(f"{lake.table('pos').checkpoint}_redrive").list()} == {
+        "00000000.json",
+        "00000000.done",
+    }
+
+
+def test_records_that_arrive_after_a_death_are_left_to_their_own_query(
+    lake: SilverLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The redrive that is taken up keeps to the version that it noted."""
+    with monkeypatch.context() as patch:
+        _die_after_process(patch)
+        with pytest.raises(Died):
+            again(lake)
+    late = DeliveredRecord(
+        "pos", "pos", "shard-0", "9", datetime(2026, 1, 1, tzinfo=UTC), json.dumps(sale(9, store_id=8)).encode()
+    )
+    lake.process([late], 2)
+
+    assert again(lake).tried == 6
+    found = lake.content("pos")
+    assert set(found.silver) == IN_SILVER
+    assert found.rejected == [*AFTER, (ID(9), "reference")]
+
+
+def _die_after_process(patch: pytest.MonkeyPatch) -> None:
+    process = SilverTable.process
+
+    def process_and_die(*arguments: Any, **named: Any) -> None:
+        process(*arguments, **named)
+        raise Died
+
+    patch.setattr(SilverTable, "process", process_and_die)
+
+
+def _die_at_done(patch: pytest.MonkeyPatch) -> None:
+    put = Storage.put_if_absent
+
+    def put_or_die(storage: Storage, key: str, data: bytes) -> bool:
+        if key.endswith(".done"):
+            raise Died
+        return put(storage, key, data)
+
+    patch.setattr(Storage, "put_if_absent", put_or_die)
