@@ -10,7 +10,7 @@ export UV_NATIVE_TLS ?= true
 export UV_SYSTEM_CERTS ?= true
 EXPORT = $(UV) export --frozen --quiet --no-header --no-emit-project --no-annotate
 
-.PHONY: help setup demo test lint format requirements bench clean
+.PHONY: help setup demo test lint format docs requirements bench clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -41,6 +41,9 @@ lint: .venv/.synced ## Check style, formatting, types, and that requirements.txt
 format: .venv/.synced ## Put the code into the house format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+docs: .venv/.synced ## Write docs/contracts from contracts/
+	@$(BIN)/python -m local.contract_pages
 
 requirements: .venv/.synced ## Write requirements.txt from uv.lock
 	@$(EXPORT) > requirements.txt

@@ -18,6 +18,7 @@ from streaming.gold import ADDED, GoldTable
 TABLE = "marketing_funnel"
 WEB = "silver.sessionized_web_logs"
 WARM_UP, ROUNDS, RECOMPUTATIONS = 2, 4, 2
+QUICK_ROUNDS = 2
 FACTOR = 50.0
 
 
@@ -54,7 +55,7 @@ class GoldOfLake:
             sign = F.when(F.col("_change_type").isin(*ADDED), 1).otherwise(-1)
             changes = gold.contributions(feed, WEB, self._table.contract, sign)
             self._table.merge(changes, self._batch, self._checkpoint, recover=False)
-        assert table_version(spark, self._table.uri) == before + 1, "a batch that changes silver changes this gold table"
+        assert table_version(spark, self._table.uri) == before + 1, "a batch changes this gold table"
         self._batch += 1
         return watch.cost
 
@@ -88,11 +89,11 @@ def run(quick: bool, folder: Path) -> Result:
             for each in golds.values():
                 each.merge()
         merges: dict[int, list[Cost]] = {rows: [] for rows in sizes}
-        for _ in range(ROUNDS):
+        for _ in range(QUICK_ROUNDS if quick else ROUNDS):
             for rows, each in golds.items():
                 merges[rows].append(each.merge())
         recomputations: dict[int, list[Cost]] = {rows: [] for rows in sizes}
-        for _ in range(RECOMPUTATIONS):
+        for _ in range(1 if quick else RECOMPUTATIONS):
             for rows, each in golds.items():
                 recomputations[rows].append(each.recompute())
         for each in golds.values():
@@ -124,7 +125,7 @@ def _result(merges: dict[int, list[Cost]], recomputations: dict[int, list[Cost]]
             f"`GoldTable.merge` of `{TABLE}` (five KPIs) on the change feed of one silver batch of 10 000 rows, from "
             "reading the feed to the commit; against `lakehouse.gold.recompute` from all of silver, written as a Delta "
             "table. Same lakes as for silver. At the end both tables are compared: they hold the same rows. Medians of "
-            f"{ROUNDS} merges and {RECOMPUTATIONS} recomputations after a warm-up."
+            f"{len(merges[largest])} merges and {len(recomputations[largest])} recomputations, after a warm-up."
         ),
         goals=(
             Goal(

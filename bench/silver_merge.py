@@ -48,8 +48,8 @@ def _result(costs: dict[int, list[Cost]]) -> Result:
     return Result(
         title="Silver: a batch of 10 000 rows into tables of growing size",
         method=(
-            "`SilverTable.process` (parse, enrich, settle, reject, one Delta commit) of 10 000 web events at the newest "
-            "end: 90 % new, 9 % events of the day before again, 1 % corrections of such. The table is "
+            "`SilverTable.process` (parse, enrich, settle, reject, one Delta commit) of 10 000 web events at the "
+            "newest end: 90 % new, 9 % events of the day before again, 1 % corrections of such. The table is "
             "`sessionized_web_logs`: it has the most partitions (region, month, type) and the dearest settling "
             "(visits), and it is the one that small batches come to. Every lake gets 10 000 rows a day and ends at the "
             "same moment; a larger one reaches further back. Tables lie side by side in local files and take turns; "

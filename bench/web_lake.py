@@ -133,7 +133,7 @@ class WebLake:
                 rows = rows.withColumn(column.stored_as, F.expr(column.expression))
         key = F.concat_ws("@", "visitor_id", F.unix_micros("session_started_at").cast("string"))
         rows = rows.withColumn("session_key", key).withColumn("arrived_at", _arrival())
-        rows = rows.withColumn("record_id", _record_id("a")).withColumnRenamed("timestamp", "event_time_text")
+        rows = rows.withColumn("record_id", _record_id("a")).drop("timestamp")
         typed = [F.col(each.stored_as).cast(each.type).alias(each.stored_as) for each in silver.columns]
         rows.select(*typed).write.format("delta").mode("append").save(spark_path(self.table.silver_uri))
         self._state.write_text("0", encoding="utf-8")
@@ -149,7 +149,7 @@ class WebLake:
         rows = events(numbers).withColumn("page", page)
         fields = [column.name for column in self.table.source.columns]
         # Whatever was delivered before arrived with its event; what comes again arrives with this batch.
-        arrived = F.when(F.col("delivery") == "a", _arrival()).otherwise(_time(F.lit(first + NEW)))
+        arrived = F.when(F.col("delivery") == "a", _arrival()).otherwise(_time(F.lit(first + NEW).cast("bigint")))
         bronze = rows.select(
             _record_id(F.col("delivery")).alias("record_id"),
             F.to_json(F.struct(*fields)).alias("payload"),
@@ -164,7 +164,7 @@ class WebLake:
         return self._spark.read.schema(bronze.schema).parquet(path)
 
     def _earlier(self, last: int, step: int, count: int, delivery: str) -> DataFrame:
-        numbers = self._spark.range(0, count, 1, 1).select((F.lit(last) - F.col("id") * step).alias("g"))
+        numbers = self._spark.range(0, count, 1, 1).select((F.lit(last).cast("bigint") - F.col("id") * step).alias("g"))
         return numbers.withColumn("delivery", F.lit(delivery))
 
 
@@ -238,7 +238,7 @@ def _place() -> Column:
 
 
 def _step() -> Column:
-    return F.lit(VISITORS_AT_A_TIME * MICROSECONDS_APART)
+    return F.lit(VISITORS_AT_A_TIME * MICROSECONDS_APART).cast("bigint")
 
 
 def _time(number: Column) -> Column:

@@ -18,8 +18,8 @@ def checkpoint_id(checkpoint: Storage) -> str:
         return str(json.loads(content or b"")["id"])
     except (ValueError, KeyError) as error:
         raise LakehouseError(
-            f"{checkpoint.uri}/metadata is missing or damaged: restore it, or remove the whole checkpoint folder to "
-            "start over (nothing is merged twice)"
+            f"{checkpoint.uri}/metadata is missing or damaged: restore it from a backup, or start the table over: "
+            "remove it together with its rejected rows and this checkpoint (docs/operating.md)"
         ) from error
 
 

@@ -35,9 +35,6 @@ def ensure_table(
         return
     metadata = delta_log(spark, uri).update(False, _none(spark), _none(spark)).metadata()
     additions = _additions(uri, StructType.fromJson(json.loads(metadata.schemaString())), schema)
-    if additions:
-        columns = ", ".join(f"`{each.name}` {each.dataType.simpleString()}" for each in additions)
-        spark.sql(f"ALTER TABLE delta.`{spark_path(uri)}` ADD COLUMNS ({columns})")
     found = metadata.partitionColumns()
     partitioned_by = [found.apply(place) for place in range(found.size())]
     if partitioned_by != list(partitions):
@@ -45,6 +42,9 @@ def ensure_table(
             f"{uri} is partitioned by {partitioned_by}, its contract says {list(partitions)}: "
             "a new partitioning needs a new table and a replay"
         )
+    if additions:
+        columns = ", ".join(f"`{each.name}` {each.dataType.simpleString()}" for each in additions)
+        spark.sql(f"ALTER TABLE delta.`{spark_path(uri)}` ADD COLUMNS ({columns})")
     present = metadata.configuration()
     changed = {
         name: value for name, value in properties.items() if not present.contains(name) or present.apply(name) != value

@@ -74,13 +74,22 @@ class GoldTable:
             number += 1
         generation = f"{fingerprint}-{number}"
         # 3
-        builder = DeltaTable.createOrReplace(spark).tableName(f"delta.`{spark_path(self.uri)}`")
-        builder = builder.addColumns(struct_type(self.contract)).partitionedBy(*self.contract.partitions)
-        for name, value in (self.properties | {FINGERPRINT: generation}).items():
-            builder = builder.property(name, value)
-        builder.execute()
+        self._replace(spark, self.properties | {FINGERPRINT: generation})
         # 4
         return f"{self.checkpoints}/{generation}"
+
+    def _replace(self, spark: SparkSession, properties: Mapping[str, str]) -> None:
+        """Makes the table, or empties it, in one commit. In SQL: Delta's table builder cannot replace by path."""
+        view = f"empty {self.name}"
+        empty = spark.createDataFrame([], struct_type(self.contract))
+        empty.createOrReplaceTempView(f"`{view}`")
+        assignments = ", ".join(f"'{name}' = '{value}'" for name, value in properties.items())
+        spark.sql(
+            f"CREATE OR REPLACE TABLE delta.`{spark_path(self.uri)}` USING delta "
+            f"PARTITIONED BY ({', '.join(self.contract.partitions)}) TBLPROPERTIES ({assignments}) "
+            f"AS SELECT * FROM `{view}`"
+        )
+        spark.catalog.dropTempView(view)
 
     def changes(self, spark: SparkSession) -> DataFrame:
         """The stream of signed contributions: of every row that silver tables hold, then of every change.

@@ -41,7 +41,7 @@ class KinesisDataSource(DataSource):
     | `region` | `AWS_REGION` | AWS region of the stream |
     | `endpoint` | `AWS_ENDPOINT_URL` | address of the service, for an emulator or a VPC endpoint |
     | `initialPosition` | `TRIM_HORIZON` | where a new query starts: also `LATEST`, `AT_TIMESTAMP <ISO time>` (1) |
-    | `maxRecordsPerShard` | 50000 | most records that a batch takes from a shard |
+    | `maxRecordsPerShard` | 100000 | most records that a batch takes from a shard |
     | `maxBytesPerShard` | 33554432 | a batch asks a shard for no more once it has this many bytes (2) |
     | `maxFetchSeconds` | 10 | a batch asks a shard for no more after this time |
     | `minPollSeconds` | 1 | an idle shard is asked at most once in this time |

@@ -30,7 +30,7 @@ class KinesisOptions:
     region: str | None = None
     endpoint: str | None = None
     initial_position: InitialPosition = InitialPosition(Kind.TRIM_HORIZON)
-    max_records_per_shard: int = 50_000
+    max_records_per_shard: int = 100_000
     max_bytes_per_shard: int = 32 * 1024 * 1024
     max_fetch_seconds: float = 10.0
     min_poll_seconds: float = 1.0

@@ -5,6 +5,7 @@ It runs instead of the table's owner: stop the silver job first.
 
 import json
 from dataclasses import dataclass
+from uuid import uuid4
 
 from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
@@ -47,12 +48,12 @@ def redrive(spark: SparkSession, settings: Settings, contracts: Contracts, sourc
     table.ensure(spark)
     notes = Storage.open(f"{table.checkpoint}_redrive")
     # 1
-    name, version = _intent(notes, table_version(spark, table.rejected_uri))
+    name, identity, version = _intent(notes, table_version(spark, table.rejected_uri))
     old = spark.read.format("delta").option("versionAsOf", version).load(spark_path(table.rejected_uri))
     old = held(old.where(~F.col("rule").isin(*BEATEN)))
     tried = old.count()
     # 2
-    tag = f"redrive:{name}"
+    tag = f"redrive:{identity}"
     read = TableInput(f"rejected.{source}", version, version)
     origin = Origin(tag, f"{tag}:silver.{table.silver.name}", 0, (read,))
     tally = table.process(_envelope(old, contracts), origin, recover=True)
@@ -69,16 +70,20 @@ def redrive(spark: SparkSession, settings: Settings, contracts: Contracts, sourc
     return Redriven(tried, tried - again + displaced)
 
 
-def _intent(notes: Storage, version: int) -> tuple[str, int]:
-    """The redrive to carry out: the one that was begun and not finished, else a new one at `version`."""
+def _intent(notes: Storage, version: int) -> tuple[str, str, int]:
+    """The redrive to carry out: the one that was begun and not finished, else a new one at `version`.
+
+    Gives the note's name, the redrive's identity (numbers begin anew when notes are removed, tables remember) and the
+    version of rejected that it reads.
+    """
     present = {each.key for each in notes.list()}
-    numbers = sorted(int(key.removesuffix(".json")) for key in present if key.endswith(".json"))
-    if numbers and f"{numbers[-1]:08}.done" not in present:
-        content = notes.read(f"{numbers[-1]:08}.json")
-        return f"{numbers[-1]:08}", int(json.loads(content or b"")["version"])
-    name = f"{numbers[-1] + 1 if numbers else 0:08}"
-    notes.put_if_absent(f"{name}.json", json.dumps({"version": version}).encode())
-    return name, version
+    names = sorted(key.removesuffix(".json") for key in present if key.endswith(".json"))
+    if not names or f"{names[-1]}.done" in present:
+        names.append(f"{int(names[-1]) + 1 if names else 0:08}")
+        intent = {"identity": str(uuid4()), "version": version}
+        notes.put_if_absent(f"{names[-1]}.json", json.dumps(intent).encode())
+    found = json.loads(notes.read(f"{names[-1]}.json") or b"{}")
+    return names[-1], str(found["identity"]), int(found["version"])
 
 
 def _envelope(rejected: DataFrame, contracts: Contracts) -> DataFrame:

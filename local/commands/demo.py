@@ -85,7 +85,7 @@ def _fill_and_prove(
     empty_lake(demo)
     files = land(production, Storage.open(demo.landing), demo.ledger)
     console.print(
-        f"{demo.days} real till days: {files} files landed, {len(production.records):,} events to come at "
+        f"{demo.days} real till {'day' if demo.days == 1 else 'days'}: {files} files landed, {len(production.records):,} events to come at "
         f"{demo.rate:g}/s; lake at {settings.root}; logs in {demo.folder}",
         highlight=False,
     )

@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
+import botocore.parsers
+import botocore.session
 import pytest
 from botocore.exceptions import ConnectionClosedError, NoRegionError, ReadTimeoutError
 
@@ -700,6 +702,27 @@ def test_payloads_come_as_they_are(stream: FakeKinesis, query: Query) -> None:
     stream.put(ZERO, *payloads)
     query.drain()
     assert query.data == payloads
+
+
+def test_the_parser_of_answers_agrees_with_botocores_own() -> None:
+    answer = {
+        "Records": [
+            {"SequenceNumber": "1", "ApproximateArrivalTimestamp": 1795423214.323, "Data": "", "PartitionKey": "a"},
+            {"SequenceNumber": "2", "ApproximateArrivalTimestamp": 1795423215, "Data": "/w==", "PartitionKey": "b"},
+        ],
+        "NextShardIterator": "next",
+        "MillisBehindLatest": 5,
+    }
+    response = {"body": json.dumps(answer).encode(), "headers": {}, "status_code": 200, "context": {}}
+    model = botocore.session.Session().get_service_model("kinesis").operation_model("GetRecords")
+    assert model.output_shape is not None
+    endpoint = kinesis_client.connect("us-east-1", None)._endpoint  # type: ignore[attr-defined]
+    ours = endpoint._response_parser_factory.create_parser("json").parse(response, model.output_shape)
+    theirs = botocore.parsers.create_parser("json").parse(response, model.output_shape)
+    for record in theirs["Records"]:
+        record["ApproximateArrivalTimestamp"] = record["ApproximateArrivalTimestamp"].timestamp()
+    assert ours == theirs
+    assert [record["Data"] for record in ours["Records"]] == [b"", b"\xff"]
 
 
 # The interface to Spark

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from lakehouse.errors import LakehouseError
 from lakehouse.settings import load_settings
 

@@ -1,0 +1,213 @@
+"""`lakehouse stream all` as a process on a fast emulator, and a producer of web events beside it."""
+
+import json
+import os
+import sys
+import time
+from bisect import bisect_left
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import psutil
+
+from bench.ministack import MiniStack, ministack
+from bench.web_events import event
+from bench.web_lake import PRODUCTS, SOURCE
+from lakehouse.settings import CONTRACTS, Settings
+from local import stack
+from local.demo.jobs import Job, Jobs
+from runtime.delta_log import DeltaLog
+from runtime.lineage import Lineage, ShardInput, TableInput, read_lineage
+from runtime.storage import Storage
+
+if TYPE_CHECKING:
+    from mypy_boto3_kinesis import KinesisClient
+
+SILVER, GOLD = "silver.sessionized_web_logs", "gold.marketing_funnel"
+CALLS_PER_SECOND = 5
+START_SECONDS, TAIL_SECONDS = 240, 120
+
+
+class NotThroughError(Exception):
+    """Events did not reach gold in time."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One event that Kinesis took: when PutRecords was called (epoch seconds), and its place."""
+
+    at: float
+    shard: str
+    sequence: int
+
+
+@dataclass(frozen=True)
+class Way:
+    """When (epoch seconds) an event was in bronze, in silver and in gold."""
+
+    bronze: float
+    silver: float
+    gold: float
+
+
+class StreamRun:
+    """The running job, its lake, and its stream."""
+
+    def __init__(self, settings: Settings, emulator: MiniStack, job: Job, jobs: Jobs) -> None:
+        self.settings = settings
+        self.emulator = emulator
+        self._job = job
+        self._jobs = jobs
+        self._kinesis: KinesisClient = boto3.client("kinesis")
+        self._logs = {name: DeltaLog(settings.root, name) for name in (f"bronze.{SOURCE}", SILVER, GOLD)}
+        self._number = 0
+
+    def send(self, rate: int, seconds: float) -> list[Sent]:
+        """Puts so many events a second for so long, five calls a second."""
+        sent: list[Sent] = []
+        started = time.monotonic()
+        chunk = rate // CALLS_PER_SECOND
+        for call in range(round(seconds * CALLS_PER_SECOND)):
+            time.sleep(max(0.0, call / CALLS_PER_SECOND - (time.monotonic() - started)))
+            sent += self._put(chunk)
+        self._jobs.check()
+        return sent
+
+    def wait(self, sent: list[Sent], seconds: float = TAIL_SECONDS) -> list[Way]:
+        """When each event was in which layer. Raises NotThroughError when gold lacks some after so many seconds."""
+        deadline = time.monotonic() + seconds
+        while True:
+            self._jobs.check()
+            paths = self.follow(sent)
+            if paths is not None:
+                return paths
+            if time.monotonic() > deadline:
+                log = self._job.log.read_text(encoding="utf-8", errors="replace")[-2000:]
+                raise NotThroughError(f"events are missing in {GOLD} {seconds:.0f} s after they were sent:\n{log}")
+            time.sleep(1)
+
+    def follow(self, sent: list[Sent]) -> list[Way] | None:
+        """Each event's way, from the lineage of commits: sequence number, bronze version, silver version, gold commit.
+
+        None when one is not in gold yet.
+        """
+        bronze = _Commits.of(self._logs[f"bronze.{SOURCE}"], lambda lineage: _shards(lineage))
+        silver = _Commits.of(self._logs[SILVER], lambda lineage: _versions(lineage, f"bronze.{SOURCE}"))
+        gold = _Commits.of(self._logs[GOLD], lambda lineage: _versions(lineage, SILVER))
+        found: list[Way] = []
+        for each in sent:
+            in_bronze = bronze.first(each.shard, each.sequence)
+            in_silver = in_bronze and silver.first(f"bronze.{SOURCE}", in_bronze[0])
+            in_gold = in_silver and gold.first(SILVER, in_silver[0])
+            if not (in_bronze and in_silver and in_gold):
+                return None
+            found.append(Way(in_bronze[1], in_silver[1], in_gold[1]))
+        return found
+
+    def cpu_seconds(self) -> float:
+        """Processor time so far of the job and its descendants that are alive: JVM and Python workers."""
+        total = 0.0
+        for each in psutil.Process().children(recursive=True):
+            try:
+                if each.pid != self.emulator.process:
+                    times = each.cpu_times()
+                    total += times.user + times.system
+            except psutil.NoSuchProcess:
+                continue
+        return total
+
+    def _put(self, count: int) -> list[Sent]:
+        made = [event(self._number + each, datetime.now(UTC)) for each in range(count)]
+        self._number += count
+        records: list[Any] = [{"PartitionKey": key, "Data": data} for key, data in made]
+        at = time.time()
+        answer = self._kinesis.put_records(StreamName=self.settings.streams[SOURCE], Records=records)
+        assert answer["FailedRecordCount"] == 0, answer
+        return [Sent(at, each["ShardId"], int(each["SequenceNumber"])) for each in answer["Records"]]
+
+
+class _Commits:
+    """A table's commits by what they took in: for each input its ends, ascending, with version and time."""
+
+    def __init__(self) -> None:
+        self._ends: dict[str, list[int]] = {}
+        self._commits: dict[str, list[tuple[int, float]]] = {}
+
+    @classmethod
+    def of(cls, log: DeltaLog, ends: Any) -> "_Commits":
+        """`ends` gives the inputs of a lineage with their ends."""
+        commits = cls()
+        newest = log.newest()
+        for version in range(0 if newest is None else newest + 1):
+            commit = log.commit(version)
+            lineage = read_lineage(commit.metadata) if commit else None
+            if commit is None or lineage is None:
+                continue
+            for name, end in ends(lineage):
+                commits._ends.setdefault(name, []).append(end)
+                commits._commits.setdefault(name, []).append((version, commit.committed_at.timestamp()))
+        return commits
+
+    def first(self, name: str, place: int) -> tuple[int, float] | None:
+        """Version and time of the first commit whose input `name` reaches `place`."""
+        at = bisect_left(self._ends.get(name, []), place)
+        return self._commits[name][at] if at < len(self._ends.get(name, [])) else None
+
+
+def _shards(lineage: Lineage) -> Iterator[tuple[str, int]]:
+    return ((each.shard, int(each.last)) for each in lineage.inputs if isinstance(each, ShardInput))
+
+
+def _versions(lineage: Lineage, table: str) -> Iterator[tuple[str, int]]:
+    inputs = (each for each in lineage.inputs if isinstance(each, TableInput) and each.table == table)
+    return ((each.table, each.last) for each in inputs)
+
+
+@contextmanager
+def stream_all(folder: Path, kinesis_endpoint: Any = None) -> Iterator[StreamRun]:
+    """MiniStack with a lake on its S3 that knows the products, and `lakehouse stream all` on it, all layers running.
+
+    `kinesis_endpoint` may be a function from MiniStack's address to the one that the job reads Kinesis at.
+    """
+    folder.mkdir(parents=True)
+    with ministack() as emulator, Jobs() as jobs:
+        settings = Settings(
+            root="s3://bench-lake",
+            landing="s3://bench-landing",
+            state_directory=folder,
+            contracts_directory=CONTRACTS,
+        )
+        stack.ensure_resources(settings)
+        variables = {
+            "LAKEHOUSE_ROOT": settings.root,
+            "LAKEHOUSE_LANDING": settings.landing,
+            "LAKEHOUSE_STREAMS": json.dumps(settings.streams),
+            "LAKEHOUSE_STATE_DIRECTORY": str(folder),
+            "LAKEHOUSE_CONTRACTS_DIRECTORY": str(settings.contracts_directory),
+            "LAKEHOUSE_CONFIG": os.devnull,
+        }
+        _land_products(settings, jobs, variables, folder)
+        if kinesis_endpoint is not None:
+            variables["AWS_ENDPOINT_URL_KINESIS"] = kinesis_endpoint(emulator.endpoint)
+        command = [sys.executable, "-m", "local", "stream", "all"]
+        job = jobs.add(Job("stream all", command, folder / "stream.log", variables))
+        job.start()
+        running = StreamRun(settings, emulator, job, jobs)
+        running.wait(running.send(50, 2), START_SECONDS)
+        yield running
+
+
+def _land_products(settings: Settings, jobs: Jobs, variables: dict[str, str], folder: Path) -> None:
+    lines = ["product_id,category,unit_cost,valid_from"]
+    lines += [f"p{number},category {number % 12},1.0000,2010-01-01T00:00:00Z" for number in range(PRODUCTS)]
+    Storage.open(settings.landing).put("products/products.csv", "\n".join([*lines, ""]).encode())
+    command = [sys.executable, "-m", "local", "batch", "products"]
+    batch = jobs.add(Job("batch products", command, folder / "batch.log", variables))
+    batch.start()
+    if not batch.wait(START_SECONDS):
+        raise NotThroughError(f"`lakehouse batch products` did not end within {START_SECONDS} s: {batch.log}")
