@@ -1,19 +1,16 @@
 """`python -m bench [NAME ...] [--quick]`: measures, prints, and rewrites the sections of docs/benchmarks.md."""
 
-import importlib
-import multiprocessing
 import shutil
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from bench.alone import measure_alone
 from bench.report import Machine, show, write
-from bench.result import Result
 
 # In this order: the first two share their lakes.
 BENCHMARKS = ("silver_merge", "gold_merge", "micro_batch", "latency", "idle", "kinesis")
@@ -37,7 +34,7 @@ def main(
         for name in [each for each in BENCHMARKS if not names or each in names]:
             console.print(f"\n{name} …", highlight=False)
             started = time.monotonic()
-            result = _alone(name, quick, Path(place))
+            result = measure_alone(name, quick, Path(place))
             seconds = time.monotonic() - started
             show(result, seconds, console)
             missed += sum(not goal.met for goal in result.goals)
@@ -46,19 +43,6 @@ def main(
             if name not in ("silver_merge", "gold_merge"):
                 shutil.rmtree(Path(place) / name.replace("_", "-"), ignore_errors=True)
     console.print(f"\n{missed} goals missed" if missed else "\nall goals met", highlight=False)
-
-
-def _alone(name: str, quick: bool, folder: Path) -> Result:
-    """Runs the benchmark in a process of its own: its JVM is fresh, and sees the variables that are set then."""
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=1, mp_context=spawn) as process:
-        return process.submit(measure, name, quick, folder).result()
-
-
-def measure(name: str, quick: bool, folder: Path) -> Result:
-    """What the benchmark `name` finds."""
-    result: Result = importlib.import_module(f"bench.{name}").run(quick, folder)
-    return result
 
 
 if __name__ == "__main__":

@@ -110,13 +110,14 @@ class StreamRun:
         return found
 
     def cpu_seconds(self) -> float:
-        """Processor time so far of the job and its descendants that are alive: JVM and Python workers."""
+        """Processor time so far of the job and its descendants: JVM and Python workers."""
         total = 0.0
         for each in psutil.Process().children(recursive=True):
             try:
                 if each.pid != self.emulator.process:
                     times = each.cpu_times()
-                    total += times.user + times.system
+                    # What ended meanwhile counts with the parent that waited for it.
+                    total += times.user + times.system + times.children_user + times.children_system
             except psutil.NoSuchProcess:
                 continue
         return total

@@ -84,11 +84,9 @@ class GoldTable:
         empty = spark.createDataFrame([], struct_type(self.contract))
         empty.createOrReplaceTempView(f"`{view}`")
         assignments = ", ".join(f"'{name}' = '{value}'" for name, value in properties.items())
-        spark.sql(
-            f"CREATE OR REPLACE TABLE delta.`{spark_path(self.uri)}` USING delta "
-            f"PARTITIONED BY ({', '.join(self.contract.partitions)}) TBLPROPERTIES ({assignments}) "
-            f"AS SELECT * FROM `{view}`"
-        )
+        partitions = ", ".join(self.contract.partitions)
+        target = f"delta.`{spark_path(self.uri)}` USING delta PARTITIONED BY ({partitions})"
+        spark.sql(f"CREATE OR REPLACE TABLE {target} TBLPROPERTIES ({assignments}) AS SELECT * FROM `{view}`")  # noqa: S608
         spark.catalog.dropTempView(view)
 
     def changes(self, spark: SparkSession) -> DataFrame:

@@ -84,9 +84,10 @@ def _fill_and_prove(
     production = plan(demo.days, demo.seed)
     empty_lake(demo)
     files = land(production, Storage.open(demo.landing), demo.ledger)
+    days_told = "1 real till day" if demo.days == 1 else f"{demo.days} real till days"
     console.print(
-        f"{demo.days} real till {'day' if demo.days == 1 else 'days'}: {files} files landed, {len(production.records):,} events to come at "
-        f"{demo.rate:g}/s; lake at {settings.root}; logs in {demo.folder}",
+        f"{days_told}: {files} files landed, {len(production.records):,} events to come at {demo.rate:g}/s; "
+        f"lake at {settings.root}; logs in {demo.folder}",
         highlight=False,
     )
     killed = fill_lake(demo, len(production.records), _environment(demo), console)

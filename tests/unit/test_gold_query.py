@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pytest
@@ -287,9 +288,9 @@ def test_manifests_list_the_files_of_the_table_when_they_are_asked_for(lake: Lak
     lake.drain(INSIGHTS)
     root = Path(lake.layout.table(f"gold.{INSIGHTS}"))
     listed = {
-        Path(line.removeprefix("file:")).relative_to(root).as_posix()
+        Path(urlsplit(line).path).relative_to(root).as_posix()
         for manifest in (root / "_symlink_format_manifest").rglob("manifest")
         for line in manifest.read_text().split()
     }
     present = lake.spark.read.format("delta").load(str(root)).inputFiles()
-    assert listed == {Path(each.removeprefix("file://")).relative_to(root).as_posix() for each in present} != set()
+    assert listed == {Path(urlsplit(each).path).relative_to(root).as_posix() for each in present} != set()
