@@ -199,9 +199,9 @@ def write(rows: DataFrame, folder: Path) -> float:
     return time.monotonic() - started
 
 
-def _stream(spark: SparkSession, place: Path, position: str = "TRIM_HORIZON") -> DataFrame:
+def _stream(spark: SparkSession, place: Path, **options: str) -> DataFrame:
     reader = spark.readStream.format("kinesis").option("stream", STREAM).option("ledger", str(place / "ledger"))
-    return reader.option("initialPosition", position).load()
+    return reader.options(**options).load()
 
 
 if __name__ == "__main__":

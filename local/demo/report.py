@@ -111,10 +111,15 @@ def print_proof(comparison: Comparison, killed: str, console: Console) -> None:
     """The proof's three figures, and the first differences if there are any."""
     style = "bold green" if comparison.exact else "bold red"
     console.print(
-        f"Proof (independent oracle over the producer's ledger; the {killed} job was killed half-way): "
+        f"Proof, by an independent oracle over the producer's ledger (the {killed} job was killed half-way):",
+        style="bold cyan",
+        highlight=False,
+    )
+    console.print(
         f"records lost {len(comparison.lost)}, duplicated {len(comparison.duplicated)}, "
         f"KPIs that differ {len(comparison.kpi)}",
         style=style,
+        highlight=False,
     )
     others = len(comparison.differences) - len(comparison.lost) - len(comparison.duplicated) - len(comparison.kpi)
     if others:
