@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import psutil
 from pyspark.sql import DataFrame, SparkSession
 
 from bench.ministack import MiniStack, ministack
@@ -65,7 +64,6 @@ def measure(folder: Path, emulator: MiniStack, records: int, rounds: int) -> dic
         emulated["boto3"].append(between - before)
         emulated["source"].append(emulator.cpu_seconds() - between)
         seconds["parquet"].append(write(rows, folder))
-    idle_share = idle(spark, folder, emulator)
     spark.stop()
     speed = {name: round(records / statistics.median(each)) for name, each in seconds.items()}
     return {
@@ -77,7 +75,6 @@ def measure(folder: Path, emulator: MiniStack, records: int, rounds: int) -> dic
         "emulator_cpu_seconds": {name: [round(each, 2) for each in taken] for name, taken in emulated.items()},
         "source_to_boto3": round(speed["source"] / speed["boto3"], 2),
         "source_to_parquet": round(speed["source"] / speed["parquet"], 2),
-        "idle_cores": round(idle_share, 3),
     }
 
 
@@ -155,27 +152,6 @@ def source(spark: SparkSession, folder: Path, records: int) -> tuple[float, int]
     return sum(each["durationMs"]["triggerExecution"] for each in progress) / 1000, len(progress)
 
 
-def idle(spark: SparkSession, folder: Path, emulator: MiniStack, seconds: float = 20.0) -> float:
-    """Cores in use, Java and all Python processes together, while a query waits on a stream without new records."""
-    place = folder / "idle"
-    writer = _stream(spark, place, "LATEST").writeStream.format("noop")
-    writer = writer.option("checkpointLocation", str(place / "checkpoint")).trigger(processingTime="1 second")
-    query = writer.start()
-    try:
-        query.processAllAvailable()
-        time.sleep(5)
-        before = _cpu_seconds(emulator)
-        time.sleep(seconds)
-        return (_cpu_seconds(emulator) - before) / seconds
-    finally:
-        query.stop()
-
-
-def _cpu_seconds(emulator: MiniStack) -> float:
-    processes = [each for each in psutil.Process().children(recursive=True) if each.pid != emulator.process]
-    return float(sum(sum(each.cpu_times()[:2]) for each in [psutil.Process(), *processes]))
-
-
 def rows_of_the_stream(spark: SparkSession, folder: Path, records: int) -> DataFrame:
     """The same rows, held in memory."""
     place = folder / "rows"
@@ -199,9 +175,9 @@ def write(rows: DataFrame, folder: Path) -> float:
     return time.monotonic() - started
 
 
-def _stream(spark: SparkSession, place: Path, **options: str) -> DataFrame:
+def _stream(spark: SparkSession, place: Path) -> DataFrame:
     reader = spark.readStream.format("kinesis").option("stream", STREAM).option("ledger", str(place / "ledger"))
-    return reader.options(**options).load()
+    return reader.load()
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ class TimedSilver(silver.SilverTable):
 
     @override
     def _settle(self, *given: Any) -> Any:
-        with self.steps.step("silver: plan contest and settling (4)"):
+        with self.steps.step("silver: find neighbours, plan settling (4)"):
             return super()._settle(*given)
 
     @override
@@ -146,7 +146,7 @@ def _one(
         jobs[name] |= found
     seconds = steps.last("bronze: ")[0] + steps.last("silver: ")[0]
     longest = max(steps.last(f"gold: {name}")[0] for name in queries)
-    steps.add("noticing that the layer before has committed", total - seconds - longest)
+    steps.add("between the layers (below 0: they overlap)", total - seconds - longest)
     batch_jobs = sum(steps.last(layer)[1] for layer in ("bronze: ", "silver: ", "gold: "))
     steps.add("total", total, batch_jobs)
 
@@ -222,4 +222,4 @@ def _result(steps: Steps) -> Result:
 
 
 def _order(name: str) -> int:
-    return ["bronze", "silver", "gold", "noticing", "total"].index(name.partition(":")[0].partition(" ")[0])
+    return ["bronze", "silver", "gold", "between", "total"].index(name.partition(":")[0].partition(" ")[0])

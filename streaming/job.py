@@ -111,8 +111,7 @@ class Job:
                         return
                 self._requests.stop.wait(POLL_SECONDS)
         finally:
-            for each in self._running:
-                self._end(each)
+            self._end()
 
     def _take_up_drain(self) -> bool:
         """Whether a drain is asked for that was not before: it begins at the first stage again."""
@@ -184,15 +183,30 @@ class Job:
         each.drain = threading.Thread(target=wait, name=f"drain {each.declaration.name}", daemon=True)
         each.drain.start()
 
-    def _end(self, each: _Running) -> None:
-        """Stops a query between two batches, so that the one that runs is not torn down half-way."""
-        query = each.query
-        if query is None or not query.isActive:
-            return
+    def _end(self) -> None:
+        """Stops every query after the batch that it is at, so that none is torn down half-way.
+
+        A query with much to do goes from batch to batch without a pause to be seen: then the one that has just begun
+        is given up.
+        """
+        waiting = [each for each in self._running if each.query is not None and each.query.isActive]
+        at = {each.declaration.name: _batch(each.query) for each in waiting}
         deadline = time.monotonic() + END_OF_BATCH_SECONDS
-        while query.status["isTriggerActive"] and time.monotonic() < deadline:
+        while waiting:
+            for each in waiting:
+                query = each.query
+                assert query is not None
+                over = not query.status["isTriggerActive"] or _batch(query) > at[each.declaration.name]
+                if query.isActive and (over or time.monotonic() > deadline):
+                    query.stop()
+            waiting = [each for each in waiting if each.query is not None and each.query.isActive]
             time.sleep(POLL_SECONDS / 10)
-        query.stop()
+
+
+def _batch(query: StreamingQuery | None) -> int:
+    """The last batch that the query has finished; -1 for none."""
+    progress = query.lastProgress if query is not None else None
+    return int(progress["batchId"]) if progress is not None else -1
 
 
 def _reason(failure: Exception) -> str:

@@ -17,8 +17,9 @@ from lakehouse.settings import Settings
 from local import stack
 from local.demo.proof import figures, prove
 from local.demo.report import print_kpis, print_next, print_proof, print_quality, rows_by_source
+from local.demo.room import empty_lake
 from local.demo.run import Run
-from local.demo.stages import empty_lake, fill_lake
+from local.demo.stages import fill_lake
 from local.generator.produce import land
 from local.generator.production import plan
 from local.sql import Lake

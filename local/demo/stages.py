@@ -1,6 +1,5 @@
-"""The demo's course: an empty lake, events and files in, a crash on the way, everything drained."""
+"""The demo's course: events and files in, a crash on the way, everything drained."""
 
-import json
 import random
 import sys
 import time
@@ -14,9 +13,7 @@ from lakehouse.errors import LakehouseError
 from local.demo.jobs import Job, Jobs
 from local.demo.progress import Progress
 from local.demo.run import Run
-from runtime.storage import Storage
 
-MARK = "demo.json"
 LAYERS = ("bronze", "silver", "gold")
 REFRESH_SECONDS = 1.0
 TELL_SECONDS = 10.0
@@ -25,26 +22,6 @@ LONGEST_SECONDS = 1800
 
 class DemoError(LakehouseError):
     """The demo cannot go on; the message says why and what to do."""
-
-
-def empty_lake(run: Run) -> None:
-    """Removes the lake that an earlier demo left at the root, and marks the root as a demo's.
-
-    Raises DemoError when something is there that no demo made: that is never removed.
-    """
-    storage = Storage.open(run.settings.root)
-    present = storage.list()
-    if present and storage.read(MARK) is None:
-        raise DemoError(
-            f"{run.settings.root} holds {len(present)} objects that no demo made: give another --root, or empty it"
-        )
-    for each in present:
-        if each.key != MARK:
-            storage.delete(each.key)
-    storage.put(MARK, json.dumps({"days": run.days, "seed": run.seed, "rate": run.rate}).encode())
-    run.folder.mkdir(parents=True, exist_ok=True)
-    for left in run.folder.glob("*"):
-        left.unlink()
 
 
 def fill_lake(run: Run, records: int, environment: Mapping[str, str], console: Console) -> str:
