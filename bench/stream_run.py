@@ -207,8 +207,8 @@ def _land_products(settings: Settings, jobs: Jobs, variables: dict[str, str], fo
     lines = ["product_id,category,unit_cost,valid_from"]
     lines += [f"p{number},category {number % 12},1.0000,2010-01-01T00:00:00Z" for number in range(PRODUCTS)]
     Storage.open(settings.landing).put("products/products.csv", "\n".join([*lines, ""]).encode())
-    command = [sys.executable, "-m", "local", "batch", "products"]
-    batch = jobs.add(Job("batch products", command, folder / "batch.log", variables))
+    command = [sys.executable, "-m", "local", "batch", "reference"]
+    batch = jobs.add(Job("batch reference", command, folder / "batch.log", variables))
     batch.start()
     if not batch.wait(START_SECONDS):
-        raise NotThroughError(f"`lakehouse batch products` did not end within {START_SECONDS} s: {batch.log}")
+        raise NotThroughError(f"`lakehouse batch reference` did not end within {START_SECONDS} s: {batch.log}")
