@@ -141,8 +141,7 @@ class Job:
         failure = each.query.exception()
         each.query = None
         each.drain = None
-        if failure is not None:
-            self._failed(each, failure)
+        self._failed(each, failure or QueryFailedError("it ended without an error of its own: see the log above"))
 
     def _start(self, each: _Running) -> None:
         try:
@@ -189,6 +188,8 @@ class Job:
         A query with much to do goes from batch to batch without a pause to be seen: then the one that has just begun
         is given up.
         """
+        # py4j would log the interruption of a batch that is given up as an error.
+        logging.getLogger("py4j").setLevel(logging.CRITICAL)
         waiting = [each for each in self._running if each.query is not None and each.query.isActive]
         at = {each.declaration.name: _batch(each.query) for each in waiting}
         deadline = time.monotonic() + END_OF_BATCH_SECONDS

@@ -176,6 +176,19 @@ def test_a_query_that_fails_too_often_ends_the_job_with_the_reason() -> None:
     assert fakes.happened("good") == ["good started", "good stopped"]
 
 
+def test_a_query_that_ends_without_an_exception_has_failed_too() -> None:
+    fakes = Fakes()
+
+    def vanish(query: FakeQuery) -> None:
+        query.isActive = False
+
+    with running(fakes.declare("silver.pos", begin=vanish), max_restarts=1) as background:
+        background.ended()
+
+    assert "silver.pos failed 2 times in a row" in str(background.failure)
+    assert len(fakes.started["silver.pos"]) == 2
+
+
 def test_progress_between_failures_forgives_the_failures_before() -> None:
     fakes = Fakes()
     with running(fakes.declare("shaky"), max_restarts=1) as background:
