@@ -1,0 +1,66 @@
+"""The AWS estate of the lakehouse, as a table of contents. `pulumi up` makes it; docs/deploy.md tells how."""
+
+import pulumi
+import pulumi_aws as aws
+
+from infra import config as configuration
+from infra.audit import Audit, AuditArgs
+from infra.batch import Batch, BatchArgs
+from infra.catalog import Catalog, CatalogArgs
+from infra.compute import Compute, ComputeArgs
+from infra.cost import Cost, CostArgs
+from infra.estate import Estate
+from infra.governance import Governance, GovernanceArgs
+from infra.keys import Keys, KeysArgs
+from infra.monitoring import Monitoring, MonitoringArgs
+from infra.network import Network, NetworkArgs
+from infra.outputs import outputs
+from infra.package import package
+from infra.query import Query, QueryArgs
+from infra.storage import Storage, StorageArgs
+from infra.streams import Streams, StreamsArgs
+from infra.warehouse import Warehouse, WarehouseArgs
+from lakehouse.contracts import load_contracts
+from lakehouse.settings import CONTRACTS
+
+
+def declare() -> None:
+    """Declares the whole estate from the stack's configuration and the contracts."""
+    config = configuration.load(pulumi.Config("shopware-lakehouse"), aws.config.region)
+    caller = aws.get_caller_identity_output()
+    estate = Estate(config, load_contracts(CONTRACTS), caller.account_id, aws.get_partition_output().partition)
+
+    # Where data lies, and what protects it
+    keys = Keys("keys", KeysArgs(estate))
+    network = Network("network", NetworkArgs(estate, keys))
+    storage = Storage("storage", StorageArgs(estate, keys))
+    streams = Streams("streams", StreamsArgs(estate, keys, storage))
+
+    # What the data is, and who may see it
+    catalog = Catalog("catalog", CatalogArgs(estate, keys, storage))
+    governance = Governance("governance", GovernanceArgs(estate, keys, storage, catalog))
+
+    # What moves the data
+    code = package(estate, storage)
+    compute = Compute("compute", ComputeArgs(estate, keys, network, storage, streams, catalog, code))
+    batch = Batch("batch", BatchArgs(estate, keys, network, storage, catalog, code))
+
+    # How people read it
+    query = Query("query", QueryArgs(estate, keys, storage, catalog, governance))
+    warehouse = None
+    if config.switches.warehouse:
+        warehouse = Warehouse("warehouse", WarehouseArgs(estate, keys, network, storage, catalog, governance))
+
+    # Who watches over it
+    audit = Audit("audit", AuditArgs(estate, keys, storage, catalog))
+    monitoring = Monitoring("monitoring", MonitoringArgs(estate, keys, storage, streams, compute, batch, audit))
+    cost = Cost("cost", CostArgs(estate, monitoring))
+
+    for name, value in outputs(
+        estate, storage, streams, compute, batch, governance, query, warehouse, monitoring, cost
+    ).items():
+        pulumi.export(name, value)
+
+
+if __name__ == "__main__":
+    declare()

@@ -1,0 +1,50 @@
+"""What every component shares: names, tags, and what happens to resources that hold data when the estate goes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+
+from infra.config import EstateConfig
+from lakehouse.contracts import Contracts
+
+
+@dataclass(frozen=True)
+class Estate:
+    """One stack: its configuration, its contracts, and the account that it lies in."""
+
+    config: EstateConfig
+    contracts: Contracts
+    account_id: pulumi.Output[str]
+    partition: pulumi.Output[str]
+
+    def name(self, *parts: str) -> str:
+        """A physical name such as `shopware-lakehouse-dev-bronze`."""
+        return "-".join((self.config.name, self.config.environment, *parts))
+
+    def bucket_name(self, purpose: str) -> pulumi.Output[str]:
+        """A bucket's name: bucket names are global, so the account and region take part."""
+        return pulumi.Output.concat(self.name(purpose), "-", self.account_id, "-", self.config.region)
+
+    def arn(self, service: str, resource: pulumi.Input[str], regional: bool = True) -> pulumi.Output[str]:
+        """The ARN of a resource in this account, for policies that name it before it exists."""
+        region = self.config.region if regional else ""
+        return pulumi.Output.concat("arn:", self.partition, f":{service}:{region}:", self.account_id, ":", resource)
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """The default tags of every resource; a component adds `data-classification` where it holds data."""
+        return {
+            "project": self.config.name,
+            "environment": self.config.environment,
+            "owner": self.config.owner,
+            "cost-centre": self.config.cost_centre,
+            "data-classification": "internal",
+        }
+
+    def keeps_data(self, parent: pulumi.Resource, **more: object) -> pulumi.ResourceOptions:
+        """Options of a resource that holds data: `pulumi destroy` leaves it unless the configuration says otherwise."""
+        return pulumi.ResourceOptions.merge(
+            pulumi.ResourceOptions(parent=parent, retain_on_delete=not self.config.data_may_go),
+            pulumi.ResourceOptions(**more),  # type: ignore[arg-type]
+        )
