@@ -1,10 +1,15 @@
 """What Spark itself wrote into a query's checkpoint folder: its identity and the offsets of a batch."""
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from lakehouse.errors import LakehouseError
 from runtime.storage import Storage
+
+
+class CheckpointError(LakehouseError):
+    """A checkpoint that its table does not fit; going on could lose or double records."""
 
 
 def checkpoint_id(checkpoint: Storage) -> str:
@@ -17,10 +22,35 @@ def checkpoint_id(checkpoint: Storage) -> str:
     try:
         return str(json.loads(content or b"")["id"])
     except (ValueError, KeyError) as error:
-        raise LakehouseError(
+        raise CheckpointError(
             f"{checkpoint.uri}/metadata is missing or damaged: restore it from a backup, or start the table over: "
             "remove it together with its rejected rows and this checkpoint (docs/operating.md)"
         ) from error
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a query came: the last batch that its checkpoint plans, and the last that it holds for finished; -1 for
+    none.
+    """
+
+    planned: int
+    finished: int
+
+    @property
+    def torn(self) -> bool:
+        """Whether a batch was begun that may have reached its tables, in part or whole."""
+        return self.planned > self.finished
+
+
+def progress(checkpoint: Storage) -> Progress:
+    """What Spark's offset and commit logs in the checkpoint folder tell."""
+    return Progress(_last(checkpoint, "offsets"), _last(checkpoint, "commits"))
+
+
+def _last(checkpoint: Storage, log: str) -> int:
+    batches = (each.key.rpartition("/")[2] for each in checkpoint.list(log))
+    return max((int(name) for name in batches if name.isdecimal()), default=-1)
 
 
 def batch_offsets(checkpoint: Storage, batch: int) -> list[Any]:

@@ -13,6 +13,7 @@ from lakehouse.schemas import envelope_type
 from lakehouse.settings import Settings
 from runtime.checkpoints import checkpoint_id
 from runtime.commits import CODE_VERSION, transaction
+from runtime.failpoints import failpoint
 from runtime.lineage import Counts, Lineage, ShardInput
 from runtime.storage import Storage
 from runtime.tables import ensure_table
@@ -59,10 +60,12 @@ def start(
         # 2
         ranges = _ranges(held)
         # 3
+        failpoint("bronze.before_commit")
         if ranges:
             with transaction(records.sparkSession, app_id, batch, _lineage(source, batch, ranges)):
                 rows = envelope(held, F.current_timestamp())
                 rows.coalesce(1).write.format("delta").mode("append").save(spark_path(uri))
+        failpoint("bronze.after_commit")
         held.unpersist()
         log.info("bronze.%s batch %d: %d records", source, batch, sum(row["records"] for row in ranges))
 

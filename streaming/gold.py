@@ -15,8 +15,9 @@ from lakehouse.errors import LakehouseError
 from lakehouse.layout import Layout, spark_path
 from lakehouse.schemas import struct_type
 from lakehouse.settings import Settings
-from runtime.checkpoints import batch_offsets, checkpoint_id, delta_range
+from runtime.checkpoints import batch_offsets, checkpoint_id, delta_range, progress
 from runtime.commits import CODE_VERSION, last_transaction, transaction
+from runtime.failpoints import failpoint
 from runtime.lineage import Counts, Lineage, TableInput
 from runtime.storage import Storage
 from runtime.tables import ensure_table, table_exists
@@ -75,6 +76,7 @@ class GoldTable:
         generation = f"{fingerprint}-{number}"
         # 3
         self._replace(spark, self.properties | {FINGERPRINT: generation})
+        failpoint("gold.replaced")
         # 4
         return f"{self.checkpoints}/{generation}"
 
@@ -132,8 +134,10 @@ class GoldTable:
         silver = {source: self._silver_at(spark, source, checkpoint, batch) for source in ranked}
         source = gold.merge_source(signed, silver, self.contract, touched)
         # 5
+        failpoint("gold.before_merge")
         with transaction(spark, app_id, batch, self._lineage(checkpoint, batch, touched).to_json()):
             merge_into(DeltaTable.forPath(spark, spark_path(self.uri)), source, self.contract, touched)
+        failpoint("gold.after_merge")
 
     def _silver_ids(self, spark: SparkSession) -> list[str]:
         missing = [source for source, uri in self.silver.items() if not table_exists(spark, uri)]
@@ -158,8 +162,7 @@ class GoldTable:
         committed = last_transaction(spark, self.uri, self._app_id(checkpoint))
         if committed is None:
             return not filled
-        batches = (each.key.rpartition("/")[2] for each in checkpoint.list("offsets"))
-        return committed <= max((int(name) for name in batches if name.isdecimal()), default=-1)
+        return committed <= progress(checkpoint).planned
 
     def _app_id(self, checkpoint: Storage) -> str:
         return f"{checkpoint_id(checkpoint)}:{self.name}"
@@ -193,6 +196,7 @@ def start(
     target = GoldTable(settings, contracts, table)
     folder = target.prepare(spark)
     if settings.symlink_manifests:
+        failpoint("gold.before_manifest")
         DeltaTable.forPath(spark, spark_path(target.uri)).generate("symlink_format_manifest")
     checkpoint = Storage.open(folder)
     recover = True

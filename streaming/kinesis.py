@@ -13,6 +13,7 @@ import pyarrow as pa
 from pyspark.sql.datasource import DataSource, DataSourceStreamReader, InputPartition
 from pyspark.sql.types import StructType
 
+from runtime.failpoints import failpoint
 from runtime.storage import Storage
 from streaming.fetch import ShardRange, ShardReader
 from streaming.kinesis_client import StreamClient
@@ -111,7 +112,9 @@ class KinesisStreamReader(DataSourceStreamReader):
     @override
     def latestOffset(self) -> dict[str, Any]:
         """The next epoch, or the current one again when no shard has anything new (see Planner.latest)."""
-        return self._plan().latest().to_json()
+        latest = self._plan().latest().to_json()
+        failpoint("kinesis.planned")
+        return latest
 
     @override
     def partitions(self, start: dict[str, Any], end: dict[str, Any]) -> list[InputPartition]:
@@ -140,6 +143,7 @@ class KinesisStreamReader(DataSourceStreamReader):
     @override
     def commit(self, end: dict[str, Any]) -> None:
         """The batch is in the sink: old ledger entries can go."""
+        failpoint("kinesis.committed")
         self._plan().clean(Offset.from_json(end))
 
     def _plan(self) -> Planner:

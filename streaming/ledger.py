@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from lakehouse.errors import LakehouseError
+from runtime.failpoints import failpoint
 from runtime.storage import Storage
 from streaming.shards import Position
 
@@ -166,7 +167,9 @@ def read_once(
     entry = ledger.find(epoch, shard_id)  # 1
     if entry is None:
         fresh = read_to_limit()  # 2
+        failpoint("ledger.before_write")
         entry = ledger.add(epoch, shard_id, fresh.entry)  # 3
+        failpoint("ledger.after_write")
         if entry == fresh.entry:
             return fresh  # 4
     if not entry.start.same_place(start):  # 5

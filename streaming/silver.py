@@ -22,8 +22,9 @@ from lakehouse.parsing import parse
 from lakehouse.schemas import rejected_type, struct_type
 from lakehouse.settings import Settings
 from lakehouse.silver import INSERT, UPDATE, Bounds
-from runtime.checkpoints import checkpoint_id, delta_range
+from runtime.checkpoints import CheckpointError, Progress, checkpoint_id, delta_range, progress
 from runtime.commits import CODE_VERSION, last_transaction, transaction
+from runtime.failpoints import failpoint
 from runtime.lineage import Counts, Lineage, TableInput
 from runtime.storage import Storage
 from runtime.tables import ensure_table
@@ -41,7 +42,7 @@ REJECTED_PROPERTIES = {"delta.enableDeletionVectors": "true", "delta.checkpointI
 
 @dataclass(frozen=True)
 class Origin:
-    """Which attempt writes: `tag` marks its rejected rows, (`app_id`, `number`) its silver commit."""
+    """Which batch writes: `tag` marks its rejected rows, (`app_id`, `number`) its silver commit."""
 
     tag: str
     app_id: str
@@ -84,6 +85,7 @@ class SilverTable:
         self.silver_uri = layout.table(f"silver.{self.silver.name}")
         self.rejected_uri = layout.table(f"rejected.{source}")
         self.checkpoint = layout.checkpoint("silver", self.silver.name)
+        self._attempt = 0
 
     def ensure(self, spark: SparkSession) -> None:
         """Makes or widens both tables; raises IncompatibleTableError where the contract changed too much."""
@@ -95,14 +97,18 @@ class SilverTable:
         """Moves a batch of bronze records into silver or rejected. The silver commit decides: before it the batch has
         not happened, with it the batch is over.
 
-        1. A batch that silver has committed is over: nothing to do (None).
-        2. Rows that an attempt which died left in rejected are taken out again: on this attempt the reference data or
-           the contract may say something else. Only a new process can find such rows (`recover`).
+        1. A batch that silver has committed is over: nothing to do (None). Only a new process can meet one, and what
+           an attempt that died left in rejected (`recover`).
+        2. This attempt takes a number above those of all attempts before it. It is the version of its commit to
+           rejected, under an id of the table's owner: once it is in, an older attempt that still runs somewhere
+           cannot commit to rejected any more.
         3. Parse, check and enrich; each record is now a candidate or faulty.
         4. Candidates compete with each other and with the existing rows of their identity; the winners settle together
            with their neighbours in the group. A row that leaves a group which no candidate touches so early widens the
            batch by that group, once.
-        5. Append what is faulty, beaten or displaced to rejected, marked with this attempt's tag.
+        5. Append what is faulty, beaten or displaced to rejected, marked with the batch's tag. After a death the same
+           commit takes out what the attempt before left: today the reference data or the contract may say something
+           else.
         6. Write what is new or changed to silver in one commit under the batch's transaction id: an append where
            nothing that is there changes, else a merge.
         """
@@ -112,8 +118,8 @@ class SilverTable:
         if committed is not None and committed >= origin.number:
             return None
         # 2
-        if recover:
-            self._take_out(spark, origin.tag)
+        attempt = self._next_attempt(spark, origin, recover)
+        failpoint("silver.started")
         # 3
         references = self.references.current(spark, {c.reference[0] for c in self.source.columns if c.reference})
         enriched = silver.enrich(parse(bronze, self.source), self.source, self.silver, references)
@@ -126,16 +132,22 @@ class SilverTable:
             settled = self._settle(enriched, candidates, strays)
             change, _ = self._count(settled, tally)
         # 5
-        self._append_rejected(enriched, settled, tally, origin)
+        failpoint("silver.before_rejected")
+        self._append_rejected(enriched, settled, tally, origin, attempt, recover)
+        failpoint("silver.after_rejected")
         # 6
         if settled is not None and change:
             self._write_silver(spark, settled, change, tally, origin)
+        failpoint("silver.after_merge")
         return tally
 
-    def _take_out(self, spark: SparkSession, tag: str) -> None:
-        rejected = DeltaTable.forPath(spark, spark_path(self.rejected_uri))
-        if not rejected.toDF().where(F.col("batch") == tag).isEmpty():
-            rejected.delete(F.col("batch") == tag)
+    def _next_attempt(self, spark: SparkSession, origin: Origin, recover: bool) -> int:
+        """Microseconds since 1970, or one more than the last attempt's number where a clock is behind."""
+        if recover:
+            last = last_transaction(spark, self.rejected_uri, _rejected_id(origin))
+            self._attempt = max(self._attempt, last or 0)
+        self._attempt = max(self._attempt + 1, time.time_ns() // 1000)
+        return self._attempt
 
     def _survey(self, enriched: DataFrame) -> tuple[Tally, pa.Table]:
         """Counts by leading rule and undeclared field, and where the candidates lie. One job, without a shuffle."""
@@ -176,18 +188,29 @@ class SilverTable:
         changing = rows.filter(pc.is_in(rows["_outcome"], pa.array([INSERT, UPDATE])))
         return Bounds.of(changing, self.silver), sorted(set(_texts(rows["_stray"])))
 
-    def _append_rejected(self, enriched: DataFrame, settled: DataFrame | None, tally: Tally, origin: Origin) -> None:
+    def _append_rejected(
+        self,
+        enriched: DataFrame,
+        settled: DataFrame | None,
+        tally: Tally,
+        origin: Origin,
+        attempt: int,
+        recover: bool,
+    ) -> None:
         rivals = tally.outcomes[silver.LOSE] + tally.outcomes[silver.DISPLACE]
         parts = []
-        if sum(tally.rejected.values()) > rivals:
+        if recover or sum(tally.rejected.values()) > rivals:
             parts.append(silver.rejected_faults(enriched, self.source, origin.tag, origin.number))
         if settled is not None and rivals:
             parts.append(silver.rejected_rivals(settled, self.source, origin.tag, origin.number))
         if not parts:
             return
         rows = parts[0] if len(parts) == 1 else parts[0].unionByName(parts[1])
-        with transaction(enriched.sparkSession, None, origin.number, self._lineage(tally, origin)):
-            rows.coalesce(1).write.format("delta").mode("append").save(spark_path(self.rejected_uri))
+        writer = rows.coalesce(1).write.format("delta").mode("append")
+        if recover:
+            writer = writer.mode("overwrite").option("replaceWhere", f"batch = '{origin.tag}'")
+        with transaction(enriched.sparkSession, _rejected_id(origin), attempt, self._lineage(tally, origin)):
+            writer.save(spark_path(self.rejected_uri))
 
     def _write_silver(
         self, spark: SparkSession, settled: DataFrame, change: Bounds, tally: Tally, origin: Origin
@@ -225,6 +248,10 @@ class SilverTable:
         ).to_json()
 
 
+def _rejected_id(origin: Origin) -> str:
+    return f"{origin.app_id}:rejected"
+
+
 def _texts(values: "pa.ChunkedArray[Any]") -> list[str]:
     return [str(value) for value in values.to_pylist() if value is not None]
 
@@ -241,24 +268,40 @@ def held(rows: DataFrame) -> DataFrame:
 def start(spark: SparkSession, table: SilverTable, trigger: dict[str, str]) -> StreamingQuery:
     """Starts the long-running query of one silver table on its bronze table's checkpoint.
 
-    Raises LakehouseError when the table does not fit its contract.
+    Raises LakehouseError when the table does not fit its contract, or its checkpoint is older than the table.
     """
     table.ensure(spark)
     checkpoint = Storage.open(table.checkpoint)
-    fresh = True
+    found = progress(checkpoint)
+    if found.planned >= 0:
+        _refuse_older(spark, table, checkpoint, found)
+    recover = found.torn
 
     def run(bronze: DataFrame, batch: int) -> None:
-        nonlocal fresh
+        nonlocal recover
         identity = checkpoint_id(checkpoint)
         first, last = delta_range(checkpoint, batch)
         read = TableInput(f"bronze.{table.source.name}", first, last)
         origin = Origin(f"{identity}:{batch}", f"{identity}:silver.{table.silver.name}", batch, (read,))
         started = time.monotonic()
-        tally = table.process(bronze, origin, recover=fresh)
-        fresh = False
+        tally = table.process(bronze, origin, recover)
+        recover = False
         told = "was over already" if tally is None else json.dumps(tally.counts().to_json())
         log.info("silver.%s batch %d: %s in %.1f s", table.silver.name, batch, told, time.monotonic() - started)
 
     rows = spark.readStream.format("delta").load(spark_path(table.bronze_uri))
     writer = rows.writeStream.queryName(f"silver.{table.silver.name}").foreachBatch(run)
     return writer.option("checkpointLocation", spark_path(table.checkpoint)).trigger(**trigger).start()
+
+
+def _refuse_older(spark: SparkSession, table: SilverTable, checkpoint: Storage, found: Progress) -> None:
+    """Raises CheckpointError for a checkpoint that was put back to an earlier state: Delta would take its next batches
+    for old ones, and leave them out without a word.
+    """
+    app_id = f"{checkpoint_id(checkpoint)}:silver.{table.silver.name}"
+    committed = last_transaction(spark, table.silver_uri, app_id)
+    if committed is not None and committed > found.planned:
+        raise CheckpointError(
+            f"{checkpoint.uri} ends at batch {found.planned}, but {table.silver_uri} holds batch {committed}: put the "
+            "checkpoint's newest state back (docs/operating.md)"
+        )
