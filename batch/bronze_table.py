@@ -21,6 +21,7 @@ from lakehouse.errors import LakehouseError
 from lakehouse.layout import Layout, spark_path
 from runtime.commits import CODE_VERSION, last_transaction, transaction
 from runtime.delta_log import DeltaLog
+from runtime.failpoints import failpoint
 from runtime.lineage import Counts, FileInput, Lineage, read_lineage
 from runtime.tables import table_exists
 
@@ -125,8 +126,10 @@ class BronzeTable:
         try:
             inputs, unreadable = _inputs(held, [file for group in groups for file in group])
             records = sum(each.records for each in inputs)
+            failpoint("files.before_commit")
             with transaction(self.spark, self.app_id, batch, self._lineage(batch, inputs, records)):
                 held.select(*ENVELOPE).write.format("delta").mode("append").save(spark_path(self.uri))
+            failpoint("files.after_commit")
         except (PySparkException, Py4JError) as error:
             raise IngestError(f"batch {batch} of {self.source} was not taken in: {_reason(error)}") from error
         finally:

@@ -35,6 +35,11 @@ class Layout:
         """The folder where a query of a layer keeps its progress: `checkpoints/<layer>/<query>`."""
         return f"{self.root}/checkpoints/{layer}/{query}"
 
+    def lease(self, table: str) -> str:
+        """The folder with the lease on a table such as `silver.validated_pos`: `checkpoints/<layer>/leases/<table>`."""
+        layer, _, name = table.partition(".")
+        return f"{self.root}/checkpoints/{layer}/leases/{name}"
+
 
 def spark_path(uri: str) -> str:
     """The address as Hadoop's S3A client spells it; a folder stays as it is."""

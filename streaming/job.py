@@ -80,10 +80,18 @@ class Requests:
 class Job:
     """Runs declarations to an end: `run` returns when the job was told to stop, or everything is drained."""
 
-    def __init__(self, declarations: Sequence[Declaration], max_restarts: int, requests: "Requests") -> None:
+    def __init__(
+        self,
+        declarations: Sequence[Declaration],
+        max_restarts: int,
+        requests: "Requests",
+        still_ours: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`still_ours` raises when this process may no longer write the tables: then nothing is waited for."""
         self._running = [_Running(each) for each in declarations]
         self._max_restarts = max_restarts
         self._requests = requests
+        self._still_ours = still_ours
         self._drain = False
 
     def run(self) -> None:
@@ -92,6 +100,7 @@ class Job:
         gate = opened = 0
         try:
             while not self._requests.stop.is_set():
+                self._check_leases()
                 if self._take_up_drain():
                     gate = 0
                 due = [each for each in self._running if each.declaration.stage in stages[: opened + 1]]
@@ -112,6 +121,16 @@ class Job:
                 self._requests.stop.wait(POLL_SECONDS)
         finally:
             self._end()
+
+    def _check_leases(self) -> None:
+        """A job that may not write any more does not finish its batches either."""
+        try:
+            self._still_ours()
+        except LakehouseError:
+            for each in self._running:
+                if each.query is not None and each.query.isActive:
+                    each.query.stop()
+            raise
 
     def _take_up_drain(self) -> bool:
         """Whether a drain is asked for that was not before: it begins at the first stage again."""

@@ -21,8 +21,7 @@ def declarations(
 
     Raises LakehouseError for a layer that does not exist or a table that does not fit its contract.
     """
-    if layer not in LAYERS:
-        raise LakehouseError(f"{layer!r} is no layer: choose one of {', '.join(LAYERS)}")
+    _refuse_unknown(layer)
     trigger = {"processingTime": "0 seconds" if drain else f"{int(settings.trigger_seconds * 1000)} milliseconds"}
     found: list[Declaration] = []
     if layer in ("bronze", "all"):
@@ -32,6 +31,24 @@ def declarations(
     if layer in ("gold", "all"):
         found += _gold(spark, settings, contracts, trigger)
     return found
+
+
+def tables_of(settings: Settings, contracts: Contracts, layer: str) -> list[str]:
+    """The tables that the queries of a layer write, such as `bronze.crm`; a silver table stands for its rejected rows
+    too. Raises LakehouseError for a layer that does not exist.
+    """
+    _refuse_unknown(layer)
+    tables = {
+        "bronze": [f"bronze.{source}" for source in settings.streams],
+        "silver": [f"silver.{contracts.silver_of(source).name}" for source in contracts.sources],
+        "gold": [f"gold.{name}" for name in gold.GOLD_TABLES],
+    }
+    return [table for each, names in tables.items() if layer in (each, "all") for table in names]
+
+
+def _refuse_unknown(layer: str) -> None:
+    if layer not in LAYERS:
+        raise LakehouseError(f"{layer!r} is no layer: choose one of {', '.join(LAYERS)}")
 
 
 def _bronze(

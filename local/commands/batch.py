@@ -11,6 +11,7 @@ from batch.ingest import Ingested, ingest
 from lakehouse.contracts import Contracts, load_contracts
 from lakehouse.errors import LakehouseError
 from lakehouse.settings import Settings
+from runtime.leases import Leases
 from runtime.spark import create_session
 
 REFERENCE = "reference"
@@ -27,19 +28,20 @@ def run(source: str, settings: Settings, json: bool = False) -> None:
 
     `source` is a source that comes in files, `reference` for the stores, warehouses and products together, or `all`.
     Raises RefusedFilesError after all other files went in, with a line for each refused file on standard error, and
-    LakehouseError when a batch fails (the next run repeats it).
+    LakehouseError when a batch fails (the next run repeats it) or another process takes in the same source.
     """
     contracts = load_contracts(settings.contracts_directory)
     sources = sources_of(source, contracts, settings)
     started = time.monotonic()
-    spark = create_session(f"lakehouse batch {source}", settings)
-    try:
-        done = [
-            ingest(spark, contracts, each, settings.landing, settings.root, lambda: datetime.now(UTC))
-            for each in sources
-        ]
-    finally:
-        spark.stop()
+    with Leases(settings.root, f"batch {source}", [f"bronze.{each}" for each in sources]):
+        spark = create_session(f"lakehouse batch {source}", settings)
+        try:
+            done = [
+                ingest(spark, contracts, each, settings.landing, settings.root, lambda: datetime.now(UTC))
+                for each in sources
+            ]
+        finally:
+            spark.stop()
     _print(done, time.monotonic() - started, json)
     refused = [line for each in done for line in each.refused]
     for line in refused:

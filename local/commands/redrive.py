@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from lakehouse.contracts import load_contracts
 from lakehouse.settings import Settings
+from runtime.leases import Leases
 from runtime.spark import create_session
 from streaming.redrive import redrive
 
@@ -12,15 +13,16 @@ from streaming.redrive import redrive
 def run(source: str, settings: Settings, json: bool = False) -> None:
     """Puts the rejected records of a source through again and prints how many passed.
 
-    The silver job must not run. Raises ContractError for a source that does not exist.
+    Raises LeaseHeldError while the silver job runs, ContractError for a source that does not exist.
     """
     contracts = load_contracts(settings.contracts_directory)
-    contracts.source(source)
-    spark = create_session(f"lakehouse redrive {source}", settings)
-    try:
-        done = redrive(spark, settings, contracts, source)
-    finally:
-        spark.stop()
+    table = f"silver.{contracts.silver_of(source).name}"
+    with Leases(settings.root, f"redrive {source}", [table]):
+        spark = create_session(f"lakehouse redrive {source}", settings)
+        try:
+            done = redrive(spark, settings, contracts, source)
+        finally:
+            spark.stop()
     if json:
         print(json_text.dumps(asdict(done)))
     else:

@@ -1,0 +1,206 @@
+"""One table, one writing process: a lease on each table, with a fencing token, as objects beside the checkpoints.
+
+`checkpoints/<layer>/leases/<table>/<token>.json`: the highest token holds. It is written put-if-absent, so of two
+processes that want the next token one gets it; its holder writes it again every so often, and marks it when it lets go.
+A lease that nobody has renewed for `LIFETIME_SECONDS`, or whose process is known to be dead, may be taken over with the
+next token. Clocks decide only that: what keeps the tables right when a holder slept through its lease are the transaction
+ids of its commits (ADR 14).
+"""
+
+import json
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+from obstore.exceptions import BaseError as ObjectStoreError
+
+from lakehouse.errors import LakehouseError
+from lakehouse.layout import Layout
+from runtime.storage import Storage
+
+log = logging.getLogger(__name__)
+LIFETIME_SECONDS = 60.0
+RENEWAL_SECONDS = 10.0
+# A holder stops before others may take over: this is for clocks that do not agree.
+MARGIN_SECONDS = 10.0
+
+
+class LeaseHeldError(LakehouseError):
+    """Another process writes the table; the message says who, and since when."""
+
+
+class LeaseLostError(LakehouseError):
+    """This process can no longer be sure that nobody else writes its tables."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process that can be told from every other: `machine` is also the container, `begun` when the process began."""
+
+    job: str
+    machine: str
+    process: int
+    begun: float
+
+    @classmethod
+    def here(cls, job: str) -> "Holder":
+        """This process, at work as `job`."""
+        return cls(job, _machine(), os.getpid(), psutil.Process().create_time())
+
+    @property
+    def dead(self) -> bool:
+        """Whether it was a process of this machine that is there no more; False when nobody here can know."""
+        if self.machine != _machine():
+            return False
+        try:
+            return psutil.Process(self.process).create_time() != self.begun
+        except psutil.NoSuchProcess:
+            return True
+
+    def __str__(self) -> str:
+        return f"{self.job} (process {self.process} on {self.machine.partition('/')[0]})"
+
+
+@dataclass(frozen=True)
+class Lease:
+    """What the object of a token says; times are seconds since 1970."""
+
+    token: int
+    holder: Holder
+    since: float
+    renewed: float
+    released: bool = False
+
+    def to_bytes(self) -> bytes:
+        """The lease as its object holds it."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_bytes(cls, where: str, data: bytes) -> "Lease":
+        """Raises LeaseHeldError for an object that cannot be read: who knows whose it is."""
+        try:
+            content = json.loads(data)
+            return cls(**{**content, "holder": Holder(**content["holder"])})
+        except (ValueError, TypeError, KeyError) as error:
+            raise LeaseHeldError(f"{where} is damaged: remove it when no job writes the table") from error
+
+    def free(self, now: float) -> bool:
+        """Whether another process may take the next token."""
+        return self.released or self.holder.dead or now - self.renewed > LIFETIME_SECONDS
+
+
+class Leases:
+    """The leases of one process: taken at its start, renewed while the `with` block lasts, released at its end."""
+
+    def __init__(self, root: str, job: str, tables: Iterable[str], clock: Callable[[], float] = time.time) -> None:
+        """`tables` such as `silver.validated_pos` under the lake's `root`; `clock` gives seconds since 1970."""
+        self._storages = {table: Storage.open(Layout(root).lease(table)) for table in tables}
+        self._holder = Holder.here(job)
+        self._clock = clock
+        self._held: dict[str, Lease] = {}
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="leases", daemon=True)
+
+    def __enter__(self) -> "Leases":
+        """Takes all leases or none. Raises LeaseHeldError naming the table, who holds it and since when."""
+        try:
+            for table in self._storages:
+                self._held[table] = self._take(table)
+        except LeaseHeldError:
+            self._release()
+            raise
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end.set()
+        self._thread.join()
+        self._release()
+
+    def check(self) -> None:
+        """Raises LeaseLostError when a lease was not renewed for so long that others may take it."""
+        now = self._clock()
+        for table, lease in self._held.items():
+            if now - lease.renewed > LIFETIME_SECONDS - MARGIN_SECONDS:
+                raise LeaseLostError(
+                    f"the lease on {table} could not be renewed for {now - lease.renewed:.0f} s, so that another job "
+                    f"may write it now: see whether {self._storages[table].uri} can be reached, and start again"
+                )
+
+    def _take(self, table: str) -> Lease:
+        """1 Read the highest token. 2 Refuse while its holder may be alive. 3 Write the next one, put-if-absent: who
+        comes too late is refused too. 4 A higher token may be there whose holder has removed what stood in its way
+        before: then this one came too late as well. 5 Older tokens are of no use any more.
+        """
+        storage = self._storages[table]
+        # 1
+        keys = [each.key for each in storage.list()]
+        newest = Lease.from_bytes(f"{storage.uri}/{keys[-1]}", storage.read(keys[-1]) or b"") if keys else None
+        # 2
+        now = self._clock()
+        if newest is not None and not newest.free(now):
+            raise LeaseHeldError(_held_by(table, newest))
+        # 3
+        lease = Lease(newest.token + 1 if newest else 1, self._holder, now, now)
+        taken = storage.put_if_absent(_key(lease.token), lease.to_bytes())
+        # 4
+        if taken and storage.list()[-1].key != _key(lease.token):
+            storage.delete(_key(lease.token))
+            taken = False
+        if not taken:
+            raise LeaseHeldError(f"{table} was taken by another job in this moment: only one may write it")
+        if newest is not None and not newest.released:
+            log.warning("%s: %s left without a word; taken over with token %d", table, newest.holder, lease.token)
+        # 5
+        for key in keys:
+            storage.delete(key)
+        return lease
+
+    def _keep(self) -> None:
+        """Renews until the end. A failure is tried again at the next turn; `check` tells when that took too long."""
+        while not self._end.wait(RENEWAL_SECONDS):
+            for table, lease in self._held.items():
+                renewed = Lease(lease.token, lease.holder, lease.since, self._clock())
+                try:
+                    self._storages[table].put(_key(lease.token), renewed.to_bytes())
+                except ObjectStoreError as error:
+                    log.warning("the lease on %s could not be renewed: %s", table, error)
+                else:
+                    self._held[table] = renewed
+
+    def _release(self) -> None:
+        for table, lease in self._held.items():
+            released = Lease(lease.token, lease.holder, lease.since, lease.renewed, released=True)
+            try:
+                self._storages[table].put(_key(lease.token), released.to_bytes())
+            except ObjectStoreError as error:
+                log.warning("the lease on %s could not be released, it ends by itself: %s", table, error)
+
+
+def _held_by(table: str, lease: Lease) -> str:
+    since = datetime.fromtimestamp(lease.since, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return (
+        f"{table} is written by {lease.holder} since {since} (token {lease.token}): only one process may write a "
+        f"table. Stop that job first; should it be dead, its lease ends {LIFETIME_SECONDS:.0f} s after its last sign"
+    )
+
+
+def _key(token: int) -> str:
+    return f"{token:012}.json"
+
+
+def _machine() -> str:
+    """Name, boot and process namespace: process numbers mean the same only where all three are the same."""
+    boot, namespace = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    parts = [socket.gethostname(), boot.read_text().strip() if boot.exists() else ""]
+    return "/".join([*parts, os.readlink(namespace) if namespace.exists() else ""])
