@@ -215,6 +215,18 @@ def redrive(
     command.run(source=source, json=as_json, settings=_on_lake(root=root))
 
 
+@app.command()
+def maintain(
+    tables: Annotated[list[str] | None, typer.Argument(help="Such as bronze.pos; none means all.")] = None,
+    root: Root = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compact tables that no job writes at the moment, and remove files that time travel no longer needs."""
+    from local.commands import maintain as command
+
+    command.run(tables=tables or (), json=as_json, settings=_on_lake(root=root))
+
+
 def _settings(**flags: str | None) -> "Settings":
     from lakehouse.settings import load_settings
 

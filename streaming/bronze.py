@@ -13,6 +13,7 @@ from lakehouse.schemas import envelope_type
 from lakehouse.settings import Settings
 from runtime.checkpoints import checkpoint_id
 from runtime.commits import CODE_VERSION, transaction
+from runtime.compaction import compact, due
 from runtime.failpoints import failpoint
 from runtime.lineage import Counts, Lineage, ShardInput
 from runtime.storage import Storage
@@ -66,6 +67,8 @@ def start(
                 rows = envelope(held, F.current_timestamp())
                 rows.coalesce(1).write.format("delta").mode("append").save(spark_path(uri))
         failpoint("bronze.after_commit")
+        if due(batch, settings.compact_batches):
+            compact(records.sparkSession, uri)
         held.unpersist()
         log.info("bronze.%s batch %d: %d records", source, batch, sum(row["records"] for row in ranges))
 

@@ -17,6 +17,7 @@ from lakehouse.schemas import struct_type
 from lakehouse.settings import Settings
 from runtime.checkpoints import batch_offsets, checkpoint_id, delta_range, progress
 from runtime.commits import CODE_VERSION, last_transaction, transaction
+from runtime.compaction import compact, due
 from runtime.failpoints import failpoint
 from runtime.lineage import Counts, Lineage, TableInput
 from runtime.storage import Storage
@@ -205,6 +206,8 @@ def start(
         nonlocal recover
         target.merge(changes, batch, checkpoint, recover)
         recover = False
+        if due(batch, settings.compact_batches):
+            compact(spark, target.uri)
 
     writer = target.changes(spark).writeStream.queryName(target.name).foreachBatch(run)
     return writer.option("checkpointLocation", spark_path(folder)).trigger(**trigger).start()

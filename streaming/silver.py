@@ -24,6 +24,7 @@ from lakehouse.settings import Settings
 from lakehouse.silver import INSERT, UPDATE, Bounds
 from runtime.checkpoints import CheckpointError, Progress, checkpoint_id, delta_range, progress
 from runtime.commits import CODE_VERSION, last_transaction, transaction
+from runtime.compaction import compact, due
 from runtime.failpoints import failpoint
 from runtime.lineage import Counts, Lineage, TableInput
 from runtime.storage import Storage
@@ -85,6 +86,7 @@ class SilverTable:
         self.silver_uri = layout.table(f"silver.{self.silver.name}")
         self.rejected_uri = layout.table(f"rejected.{source}")
         self.checkpoint = layout.checkpoint("silver", self.silver.name)
+        self.compact_batches = settings.compact_batches
         self._attempt = 0
 
     def ensure(self, spark: SparkSession) -> None:
@@ -286,6 +288,9 @@ def start(spark: SparkSession, table: SilverTable, trigger: dict[str, str]) -> S
         started = time.monotonic()
         tally = table.process(bronze, origin, recover)
         recover = False
+        if due(batch, table.compact_batches):
+            compact(spark, table.silver_uri)
+            compact(spark, table.rejected_uri)
         told = "was over already" if tally is None else json.dumps(tally.counts().to_json())
         log.info("silver.%s batch %d: %s in %.1f s", table.silver.name, batch, told, time.monotonic() - started)
 

@@ -3,10 +3,7 @@
 import json as json_text
 import os
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import boto3
 from rich.console import Console
@@ -20,13 +17,11 @@ from local.demo.report import print_kpis, print_next, print_proof, print_quality
 from local.demo.room import empty_lake
 from local.demo.run import Run
 from local.demo.stages import fill_lake
+from local.demo.streams import fresh_streams
 from local.generator.produce import land
 from local.generator.production import plan
 from local.sql import Lake
 from runtime.storage import Storage
-
-if TYPE_CHECKING:
-    from mypy_boto3_kinesis import KinesisClient
 
 DAYS = 3
 SEED = 7
@@ -70,10 +65,7 @@ def _fill_and_prove(
     console: Console,
     started: float,
 ) -> None:
-    kinesis: KinesisClient = boto3.client("kinesis")
-    _remove_streams_of_earlier_demos(kinesis)
-    streams = {source: f"{OUR_STREAM}{name}-{uuid4().hex[:8]}" for source, name in settings.streams.items()}
-    settings = settings.model_copy(update={"streams": streams})
+    settings = settings.model_copy(update={"streams": fresh_streams(boto3.client("kinesis"), settings, OUR_STREAM)})
     stack.ensure_resources(settings)
     demo = Run(
         settings,
@@ -91,7 +83,7 @@ def _fill_and_prove(
         f"lake at {settings.root}; logs in {demo.folder}",
         highlight=False,
     )
-    killed = fill_lake(demo, len(production.records), _environment(demo), console)
+    killed = fill_lake(demo, len(production.records), demo.environment, console)
     with Lake(settings.root) as lake:
         comparison = prove(lake, production, demo.ledger)
         rows = rows_by_source(lake, load_contracts(settings.contracts_directory))
@@ -108,23 +100,3 @@ def _fill_and_prove(
         raise ProofFailedError(
             f"the lake at {settings.root} differs from the oracle in {len(comparison.differences)} places, see above"
         )
-
-
-def _environment(demo: Run) -> Mapping[str, str]:
-    """The settings of the demo for the processes that it starts."""
-    settings = demo.settings
-    return {
-        "LAKEHOUSE_ROOT": settings.root,
-        "LAKEHOUSE_LANDING": demo.landing,
-        "LAKEHOUSE_STREAMS": json_text.dumps(settings.streams),
-        "LAKEHOUSE_REGION": settings.region,
-        "LAKEHOUSE_STATE_DIRECTORY": str(settings.state_directory.absolute()),
-        "LAKEHOUSE_CONTRACTS_DIRECTORY": str(settings.contracts_directory.absolute()),
-    }
-
-
-def _remove_streams_of_earlier_demos(kinesis: "KinesisClient") -> None:
-    for page in kinesis.get_paginator("list_streams").paginate():
-        for name in page["StreamNames"]:
-            if name.startswith(OUR_STREAM):
-                kinesis.delete_stream(StreamName=name, EnforceConsumerDeletion=True)

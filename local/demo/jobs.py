@@ -58,6 +58,34 @@ class Job:
         self._process.wait()
         self._process = None
 
+    def kill_driver(self) -> None:
+        """SIGKILL to the process alone; its JVM is left to notice."""
+        if self._process is None:
+            return
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of what was started last."""
+        return self._process.pid if self._process is not None else None
+
+    def family(self) -> list[psutil.Process]:
+        """The process and its descendants."""
+        return _family(self._process.pid) if self._process is not None else []
+
+    def wait_for_end(self, seconds: float) -> bool:
+        """Waits for the end, whatever the exit code, and leaves nothing of the family; False when it has not come."""
+        if self._process is None:
+            return True
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        self._process = None
+        return True
+
     @property
     def listening(self) -> bool:
         """Whether the streaming job has said that it takes signals; before, one would just end it."""

@@ -1,5 +1,7 @@
 """What one demo is: its options, and where it keeps what it makes."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,3 +27,15 @@ class Run:
     def ledger(self) -> Path:
         """What the producer delivered, as confirmed."""
         return self.folder / "ledger.jsonl"
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The settings of the demo for the processes that it starts."""
+        return {
+            "LAKEHOUSE_ROOT": self.settings.root,
+            "LAKEHOUSE_LANDING": self.landing,
+            "LAKEHOUSE_STREAMS": json.dumps(self.settings.streams),
+            "LAKEHOUSE_REGION": self.settings.region,
+            "LAKEHOUSE_STATE_DIRECTORY": str(self.settings.state_directory.absolute()),
+            "LAKEHOUSE_CONTRACTS_DIRECTORY": str(self.settings.contracts_directory.absolute()),
+        }

@@ -1,0 +1,94 @@
+"""`python -m local.stress --seed N --kills K`: kills the jobs K times at random while shards split and merge, then
+proves the lake by the oracle. The last line says what was survived; exit code 1 when anything was lost.
+"""
+
+import os
+import sys
+import time
+from typing import Annotated
+
+import boto3
+import typer
+from rich.console import Console
+
+from lakehouse.errors import LakehouseError
+from lakehouse.settings import Settings, load_settings
+from local import stack
+from local.demo.proof import figures, prove
+from local.demo.room import empty_lake
+from local.demo.run import Run
+from local.demo.streams import fresh_streams
+from local.generator.produce import land
+from local.generator.production import plan
+from local.sql import Lake
+from local.stress.course import Course
+from runtime.storage import Storage
+
+SEED, KILLS, DAYS = 1, 200, 1
+OUR_STREAM = "stress-"
+# About how long a job lives and takes to start again; the producer is spread over all its lives.
+SECONDS_A_KILL = 16.0
+WIDTH_OF_A_LOG = 120
+MOST_SHOWN = 20
+
+
+def main(
+    seed: Annotated[int, typer.Option(help="Decides every death, every reshard and all data.")] = SEED,
+    kills: Annotated[int, typer.Option(min=1, help="How often a job or a part of it is killed.")] = KILLS,
+    days: Annotated[int, typer.Option(min=1, help="Real till days.")] = DAYS,
+    root: Annotated[str | None, typer.Option(help="The lake; without it a prefix in the settings' root.")] = None,
+) -> None:
+    """Fill a lake while its jobs are killed, and prove that it is exact."""
+    try:
+        settings = load_settings(root=root)
+        if root is None:
+            settings = settings.model_copy(update={"root": f"{settings.root.rstrip('/')}/stress"})
+        exact = stress(settings, seed, kills, days)
+    except LakehouseError as error:
+        print(f"stress: {error} (seed {seed})", file=sys.stderr)
+        raise typer.Exit(1) from error
+    raise typer.Exit(0 if exact else 1)
+
+
+def stress(settings: Settings, seed: int, kills: int, days: int) -> bool:
+    """Whether the lake is exact after so many deaths. A local stack that this starts, it stops."""
+    console = Console(width=WIDTH_OF_A_LOG)
+    started = time.monotonic()
+    used = stack.start(settings)
+    try:
+        os.environ.update(stack.environment(settings))
+        kinesis = boto3.client("kinesis")
+        settings = settings.model_copy(update={"streams": fresh_streams(kinesis, settings, OUR_STREAM)})
+        stack.ensure_resources(settings)
+        production = plan(days, seed)
+        rate = max(1.0, len(production.records) / (kills * SECONDS_A_KILL))
+        run = Run(settings, days, seed, rate, settings.state_directory.absolute() / "stress")
+        empty_lake(run)
+        files = land(production, Storage.open(run.landing), run.ledger)
+        console.print(
+            f"seed {seed}: {files} files, {len(production.records):,} events at {rate:.0f}/s, {kills} kills to come; "
+            f"lake at {settings.root}; logs in {run.folder}",
+            highlight=False,
+        )
+        course = Course(run, seed, kills, kinesis, console)
+        course.fill()
+        with Lake(settings.root) as lake:
+            comparison = prove(lake, production, run.ledger)
+    finally:
+        if used.started_now:
+            stack.stop(settings)
+    for difference in comparison.differences[:MOST_SHOWN]:
+        console.print(str(difference), highlight=False, markup=False)
+    found = figures(comparison)
+    others = f", {found['other_differences']} other differences" if found["other_differences"] else ""
+    console.print(
+        f"{course.survived} kills, {course.reshards} reshards survived: {found['lost']} lost, {found['duplicated']} "
+        f"duplicated, {found['kpi_differences']} KPI differences{others} "
+        f"(seed {seed}, {time.monotonic() - started:.0f} s)",
+        highlight=False,
+    )
+    return comparison.exact
+
+
+if __name__ == "__main__":
+    typer.run(main)

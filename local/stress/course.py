@@ -1,0 +1,145 @@
+"""A lake that is filled while its jobs die again and again, and is then held against the oracle."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+from rich.console import Console
+
+from lakehouse.errors import LakehouseError
+from local.demo.jobs import Job, Jobs
+from local.demo.run import Run
+from local.demo.stages import lakehouse, producer
+from local.stress.deaths import Death, drawn
+from local.stress.reshards import Reshards
+from runtime.failpoints import VARIABLE
+
+if TYPE_CHECKING:
+    from mypy_boto3_kinesis import KinesisClient
+
+# A job that was told to die at a point that it does not reach in this time is killed wherever it is.
+LONGEST_LIFE_SECONDS = 60.0
+# A driver whose JVM is gone has to notice, and to end by itself.
+NOTICE_SECONDS = 60.0
+DRAIN_SECONDS = 900.0
+FILE_POINTS = ("files.before_commit@2", "files.after_commit@3")
+
+
+class StressError(LakehouseError):
+    """A job did not behave as it must when it or a part of it dies."""
+
+
+class Course:
+    """One run: what dies when, and what must happen then."""
+
+    def __init__(self, run: Run, seed: int, kills: int, kinesis: "KinesisClient", console: Console) -> None:
+        self.survived = 0
+        self.reshards = 0
+        self._run = run
+        self._seed = seed
+        self._files = [Death("job", point, 0) for point in FILE_POINTS[: max(0, kills - 1)]]
+        self._deaths = drawn(seed, kills - len(self._files))
+        self._kinesis = kinesis
+        self._console = console
+        self._orphans: list[psutil.Process] = []
+        self._started = time.monotonic()
+
+    def fill(self) -> None:
+        """1 Files go into bronze; that job dies too. 2 Events are produced while the streaming job dies, and shards
+        split and merge. 3 Everything drains.
+
+        Raises StressError or JobFailedError when a job behaves otherwise than it must.
+        """
+        with Jobs() as jobs:
+            # 1
+            for death in self._files:
+                self._die_at_point(self._job(jobs, "batch", ["batch", "all"], death.point), death)
+            self._complete(self._job(jobs, "batch", ["batch", "all"]))
+            # 2
+            production = jobs.add(Job("producer", producer(self._run), self._log("producer"), self._run.environment))
+            production.start()
+            with Reshards(self._kinesis, list(self._run.settings.streams.values()), self._seed) as reshards:
+                self._kill_again_and_again(jobs)
+                self._tell("waiting for the producer")
+                self._complete(production)
+            self.reshards = reshards.done
+            # 3
+            self._tell("draining")
+            self._complete(self._job(jobs, "stream", ["stream", "all", "--drain"]))
+        _, left = psutil.wait_procs(self._orphans, NOTICE_SECONDS)
+        if left:
+            raise StressError(f"processes outlive their killed driver by {NOTICE_SECONDS:.0f} s: {left}")
+
+    def _kill_again_and_again(self, jobs: Jobs) -> None:
+        job: Job | None = None
+        for death in self._deaths:
+            if job is None:
+                job = self._job(jobs, "stream", ["stream", "all"], death.point)
+            elif death.point is not None:
+                # It lives on after the death of a worker: a point takes a new start.
+                job.kill()
+                job = self._job(jobs, "stream", ["stream", "all"], death.point)
+            if death.point is not None:
+                self._die_at_point(job, death)
+            else:
+                self._die_any_time(job, death)
+            job = job if death.what == "worker" else None
+        if job is not None:
+            job.kill()
+
+    def _die_at_point(self, job: Job, death: Death) -> None:
+        deadline = time.monotonic() + LONGEST_LIFE_SECONDS
+        while job.running and time.monotonic() < deadline:
+            time.sleep(0.2)
+        reached = not job.running
+        job.kill()
+        self._told(death if reached else Death("job", None, LONGEST_LIFE_SECONDS))
+
+    def _die_any_time(self, job: Job, death: Death) -> None:
+        time.sleep(death.after)
+        if death.what == "job":
+            job.kill()
+        elif death.what == "driver":
+            self._orphans += job.family()
+            job.kill_driver()
+        else:
+            name = "java" if death.what == "jvm" else "python"
+            _kill_one(job, name)
+        if death.what == "jvm" and not job.wait_for_end(NOTICE_SECONDS):
+            raise StressError(
+                f"the driver did not notice in {NOTICE_SECONDS:.0f} s that its JVM is dead: see {job.log}"
+            )
+        self._told(death)
+
+    def _job(self, jobs: Jobs, name: str, arguments: Sequence[str], point: str | None = None) -> Job:
+        environment = {**self._run.environment, VARIABLE: point or ""}
+        job = jobs.add(Job(name, lakehouse(arguments), self._log(name), environment))
+        job.start()
+        return job
+
+    def _complete(self, job: Job) -> None:
+        if not job.wait(DRAIN_SECONDS):
+            raise StressError(f"{job.name} is not through after {DRAIN_SECONDS:.0f} s: see {job.log}")
+
+    def _log(self, name: str) -> Path:
+        return self._run.folder / f"{name}.log"
+
+    def _told(self, death: Death) -> None:
+        self.survived += 1
+        self._tell(f"kill {self.survived}: {death}")
+
+    def _tell(self, text: str) -> None:
+        self._console.print(f"[{time.monotonic() - self._started:5.0f} s] {text}", highlight=False, markup=False)
+
+
+def _kill_one(job: Job, name: str) -> None:
+    """Kills one process of the job's family; none there (it has not started yet) is a death survived as well."""
+    for process in job.family():
+        try:
+            if name in process.name() and process.pid != job.pid:
+                process.kill()
+                return
+        except psutil.NoSuchProcess:
+            continue
