@@ -10,7 +10,7 @@ export UV_NATIVE_TLS ?= true
 export UV_SYSTEM_CERTS ?= true
 EXPORT = $(UV) export --frozen --quiet --no-header --no-emit-project --no-annotate
 
-.PHONY: help setup demo test lint format docs requirements bench clean
+.PHONY: help setup demo test stress lint format docs requirements bench clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -47,6 +47,9 @@ docs: .venv/.synced ## Write docs/contracts from contracts/
 
 requirements: .venv/.synced ## Write requirements.txt from uv.lock
 	@$(EXPORT) > requirements.txt
+
+stress: setup ## Kill the jobs KILLS=200 times at random (SEED=1) while shards split and merge, and prove that nothing was lost
+	@$(BIN)/python -m local.stress --seed $(or $(SEED),1) --kills $(or $(KILLS),200)
 
 bench: setup ## Measure the costs that docs/benchmarks.md reports
 	@$(BIN)/python -m bench $(ARGS)

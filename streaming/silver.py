@@ -38,6 +38,8 @@ SILVER_PROPERTIES = {
     "delta.checkpointInterval": "50",
 }
 DRIFT_FIELDS = 100
+# An attempt's number is the batch's, followed by ten digits of seconds.
+ATTEMPTS = 10_000_000_000
 REJECTED_PROPERTIES = {"delta.enableDeletionVectors": "true", "delta.checkpointInterval": "50"}
 
 
@@ -144,11 +146,11 @@ class SilverTable:
         return tally
 
     def _next_attempt(self, spark: SparkSession, origin: Origin, recover: bool) -> int:
-        """Microseconds since 1970, or one more than the last attempt's number where a clock is behind."""
+        """The batch's number with seconds since 1970 behind it; one above the last where a clock stands still."""
         if recover:
-            last = last_transaction(spark, self.rejected_uri, _rejected_id(origin))
+            last = last_transaction(spark, self.rejected_uri, _rejected_id(origin.app_id))
             self._attempt = max(self._attempt, last or 0)
-        self._attempt = max(self._attempt + 1, time.time_ns() // 1000)
+        self._attempt = max(self._attempt + 1, origin.number * ATTEMPTS + int(time.time()))
         return self._attempt
 
     def _survey(self, enriched: DataFrame) -> tuple[Tally, pa.Table]:
@@ -211,7 +213,7 @@ class SilverTable:
         writer = rows.coalesce(1).write.format("delta").mode("append")
         if recover:
             writer = writer.mode("overwrite").option("replaceWhere", f"batch = '{origin.tag}'")
-        with transaction(enriched.sparkSession, _rejected_id(origin), attempt, self._lineage(tally, origin)):
+        with transaction(enriched.sparkSession, _rejected_id(origin.app_id), attempt, self._lineage(tally, origin)):
             writer.save(spark_path(self.rejected_uri))
 
     def _write_silver(
@@ -250,8 +252,8 @@ class SilverTable:
         ).to_json()
 
 
-def _rejected_id(origin: Origin) -> str:
-    return f"{origin.app_id}:rejected"
+def _rejected_id(app_id: str) -> str:
+    return f"{app_id}:rejected"
 
 
 def _texts(values: "pa.ChunkedArray[Any]") -> list[str]:
@@ -304,9 +306,11 @@ def _refuse_older(spark: SparkSession, table: SilverTable, checkpoint: Storage, 
     for old ones, and leave them out without a word.
     """
     app_id = f"{checkpoint_id(checkpoint)}:silver.{table.silver.name}"
+    attempted = last_transaction(spark, table.rejected_uri, _rejected_id(app_id))
     committed = last_transaction(spark, table.silver_uri, app_id)
-    if committed is not None and committed > found.planned:
+    newest = max(-1 if committed is None else committed, -1 if attempted is None else attempted // ATTEMPTS)
+    if newest > found.planned:
         raise CheckpointError(
-            f"{checkpoint.uri} ends at batch {found.planned}, but {table.silver_uri} holds batch {committed}: put the "
-            "checkpoint's newest state back (docs/operating.md)"
+            f"{checkpoint.uri} ends at batch {found.planned}, but the tables of {table.silver.name} hold batch "
+            f"{newest}: put the checkpoint's newest state back (docs/operating.md)"
         )

@@ -1,0 +1,108 @@
+"""Of two attempts at one batch the newer one decides; a checkpoint put back to yesterday is refused."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from lakehouse.layout import spark_path
+from local.oracle.deliveries import DeliveredRecord
+from runtime.checkpoints import CheckpointError
+from streaming import silver
+from streaming.silver import SilverTable
+from tests.unit.oracle_deliveries import records
+from tests.unit.silver_lake import REFERENCE, SilverLake, with_references
+from tests.unit.test_silver_batches import basket_line
+
+LINE = basket_line(Random(1)) | {"store_id": 1, "product_id": "A", "unit_price": "2.50", "line_number": 1}
+RECORDS = records("pos", LINE, LINE | {"line_number": 2}, LINE | {"unit_price": "2.75"}, b"{", LINE | {"store_id": 99})
+
+
+def assert_as_the_oracle_says(lake: SilverLake, delivered: list[DeliveredRecord]) -> None:
+    differences = lake.compared([*REFERENCE, *delivered]).differences
+    assert differences == (), "\n".join(map(str, differences))
+
+
+@pytest.mark.parametrize("overtaken_before", ["_append_rejected", "_write_silver"])
+def test_an_attempt_that_was_overtaken_changes_nothing_any_more(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overtaken_before: str
+) -> None:
+    """A process that was taken for dead goes on just before a write, after another one has done its batch."""
+    first, *rest = RECORDS
+    old = with_references(spark, tmp_path)
+    old.process([first], 0)
+    real: Callable[..., None] = getattr(SilverTable, overtaken_before)
+    overtaken: list[bool] = []
+
+    def overtake(table: SilverTable, *given: Any) -> None:
+        if not overtaken:
+            overtaken.append(True)
+            SilverLake(spark, tmp_path).process(rest, 1, recover=True)
+        real(table, *given)
+
+    monkeypatch.setattr(SilverTable, overtaken_before, overtake)
+    old.process(rest, 1)
+
+    assert overtaken, "nobody came in between"
+    assert_as_the_oracle_says(old, [first, *rest])
+
+
+class Stream:
+    """The silver query of the tills, run batch by batch over a bronze table."""
+
+    def __init__(self, spark: SparkSession, root: Path) -> None:
+        self.lake = with_references(spark, root)
+        self.table = self.lake.table("pos")
+        self.checkpoint = Path(self.table.checkpoint)
+
+    def deliver(self, delivered: list[DeliveredRecord]) -> None:
+        self.lake.bronze(delivered).write.format("delta").mode("append").save(spark_path(self.table.bronze_uri))
+
+    def run(self) -> None:
+        query = silver.start(self.lake.spark, self.table, {"availableNow": True})  # type: ignore[dict-item]
+        query.awaitTermination(120)
+        assert query.exception() is None
+
+
+@pytest.mark.parametrize("later", [RECORDS[2:3], RECORDS[3:4]], ids=["a correction", "nothing but a broken record"])
+def test_a_checkpoint_of_yesterday_is_refused(
+    spark: SparkSession, tmp_path: Path, later: list[DeliveredRecord]
+) -> None:
+    """Its next batch would have a number that the tables have seen: Delta would leave it out without a word."""
+    stream = Stream(spark, tmp_path / "lake")
+    stream.deliver(RECORDS[:2])
+    stream.run()
+    shutil.copytree(stream.checkpoint, tmp_path / "yesterday")
+    stream.deliver(later)
+    stream.run()
+    shutil.rmtree(stream.checkpoint)
+    shutil.copytree(tmp_path / "yesterday", stream.checkpoint)
+    stream.deliver(RECORDS[4:])
+
+    told = f"{stream.checkpoint} ends at batch 0, but the tables of validated_pos hold batch 1: put the"
+    with pytest.raises(CheckpointError, match=told):
+        stream.run()
+
+    shutil.rmtree(stream.checkpoint)
+
+
+@pytest.mark.parametrize("torn", ["commits/1", "offsets/2"])
+def test_a_batch_whose_end_nobody_noted_is_repeated_with_the_same_outcome(
+    spark: SparkSession, tmp_path: Path, torn: str
+) -> None:
+    """Spark died after the batch, before its commit log; or is about to begin the next one."""
+    stream = Stream(spark, tmp_path)
+    stream.deliver(RECORDS[:2])
+    stream.run()
+    stream.deliver(RECORDS[2:4])
+    stream.run()
+    if torn == "commits/1":
+        for file in stream.checkpoint.glob("commits/*1*"):
+            file.unlink()
+    stream.deliver(RECORDS[4:])
+    stream.run()
+    assert_as_the_oracle_says(stream.lake, [*RECORDS])
