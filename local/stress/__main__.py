@@ -22,12 +22,15 @@ from local.generator.produce import land
 from local.generator.production import plan
 from local.sql import Lake
 from local.stress.course import Course
+from local.stress.faults import FaultyS3
 from runtime.storage import Storage
 
 SEED, KILLS, DAYS = 1, 200, 1
 OUR_STREAM = "stress-"
 # About how long a job lives and takes to start again; the producer is spread over all its lives.
 SECONDS_A_KILL = 16.0
+# Of the jobs' requests to S3, so many meet an error, a lost connection or answer, or a delay.
+FAULTY_SHARE = 0.005
 WIDTH_OF_A_LOG = 120
 MOST_SHOWN = 20
 
@@ -70,8 +73,11 @@ def stress(settings: Settings, seed: int, kills: int, days: int) -> bool:
             f"lake at {settings.root}; logs in {run.folder}",
             highlight=False,
         )
-        course = Course(run, seed, kills, kinesis, console)
-        course.fill()
+        with FaultyS3(os.environ["AWS_ENDPOINT_URL"], FAULTY_SHARE, seed) as s3:
+            course = Course(run, seed, kills, kinesis, s3, console)
+            course.fill()
+        faults = ", ".join(f"{kind} {number}" for kind, number in sorted(s3.done.items()))
+        console.print(f"S3 failed {s3.done.total()} requests: {faults}", highlight=False)
         with Lake(settings.root) as lake:
             comparison = prove(lake, production, run.ledger)
     finally:

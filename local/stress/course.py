@@ -13,6 +13,7 @@ from local.demo.jobs import Job, Jobs
 from local.demo.run import Run
 from local.demo.stages import lakehouse, producer
 from local.stress.deaths import Death, drawn
+from local.stress.faults import FaultyS3
 from local.stress.reshards import Reshards
 from runtime.failpoints import VARIABLE
 
@@ -34,7 +35,10 @@ class StressError(LakehouseError):
 class Course:
     """One run: what dies when, and what must happen then."""
 
-    def __init__(self, run: Run, seed: int, kills: int, kinesis: "KinesisClient", console: Console) -> None:
+    def __init__(
+        self, run: Run, seed: int, kills: int, kinesis: "KinesisClient", s3: FaultyS3, console: Console
+    ) -> None:
+        """The jobs see S3 through `s3`."""
         self.survived = 0
         self.reshards = 0
         self._run = run
@@ -42,6 +46,7 @@ class Course:
         self._files = [Death("job", point, 0) for point in FILE_POINTS[: max(0, kills - 1)]]
         self._deaths = drawn(seed, kills - len(self._files))
         self._kinesis = kinesis
+        self._s3 = s3
         self._console = console
         self._orphans: list[psutil.Process] = []
         self._started = time.monotonic()
@@ -114,7 +119,7 @@ class Course:
         self._told(death)
 
     def _job(self, jobs: Jobs, name: str, arguments: Sequence[str], point: str | None = None) -> Job:
-        environment = {**self._run.environment, VARIABLE: point or ""}
+        environment = {**self._run.environment, VARIABLE: point or "", "AWS_ENDPOINT_URL_S3": self._s3.endpoint}
         job = jobs.add(Job(name, lakehouse(arguments), self._log(name), environment))
         job.start()
         return job
