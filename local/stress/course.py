@@ -25,6 +25,8 @@ LONGEST_LIFE_SECONDS = 60.0
 # A driver whose JVM is gone has to notice, and to end by itself.
 NOTICE_SECONDS = 60.0
 DRAIN_SECONDS = 900.0
+# What a job need not do and some do: it can die there too.
+EVERYTHING_ON = {"LAKEHOUSE_SYMLINK_MANIFESTS": "true", "LAKEHOUSE_COMPACT_BATCHES": "3"}
 FILE_POINTS = ("files.before_commit@2", "files.after_commit@3")
 
 
@@ -119,7 +121,12 @@ class Course:
         self._told(death)
 
     def _job(self, jobs: Jobs, name: str, arguments: Sequence[str], point: str | None = None) -> Job:
-        environment = {**self._run.environment, VARIABLE: point or "", "AWS_ENDPOINT_URL_S3": self._s3.endpoint}
+        environment = {
+            **self._run.environment,
+            **EVERYTHING_ON,
+            VARIABLE: point or "",
+            "AWS_ENDPOINT_URL_S3": self._s3.endpoint,
+        }
         job = jobs.add(Job(name, lakehouse(arguments), self._log(name), environment))
         job.start()
         return job

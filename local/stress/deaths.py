@@ -6,12 +6,10 @@ from dataclasses import dataclass
 
 from runtime.failpoints import POINTS
 
-# Points that a streaming job comes to in every run of some seconds.
-STREAMING_POINTS = tuple(
-    name
-    for name in POINTS
-    if name.partition(".")[0] not in ("files", "maintenance") and name not in ("gold.replaced", "gold.before_manifest")
-)
+# A gold table is replaced once, at the first start: this death comes first.
+FIRST_POINT = "gold.replaced"
+# Points that a streaming job comes to again and again.
+POINTS_OF_A_STREAM = tuple(name for name in POINTS if not name.startswith("files.") and name != FIRST_POINT)
 EARLIEST_SECONDS, LATEST_SECONDS = 1.0, 22.0
 MOST_PASSINGS = 3
 
@@ -34,9 +32,12 @@ class Death:
 
 
 def drawn(seed: int, number: int) -> list[Death]:
-    """The deaths of a run, in their order: about half at named points, half at any moment."""
+    """The deaths of a run, in their order: each named point once, then half at named points, half at any moment."""
     chance = random.Random(seed)  # noqa: S311 - a test's course, no secret
-    return [_one(chance, STREAMING_POINTS) for _ in range(number)]
+    points = [FIRST_POINT, *chance.sample(POINTS_OF_A_STREAM, len(POINTS_OF_A_STREAM))]
+    deaths = [Death("job", point, LATEST_SECONDS) for point in points]
+    deaths += [_one(chance, POINTS_OF_A_STREAM) for _ in range(number - len(deaths))]
+    return deaths[: max(0, number)]
 
 
 def _one(chance: random.Random, points: Sequence[str]) -> Death:

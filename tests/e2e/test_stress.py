@@ -1,4 +1,4 @@
-"""A short part of `make stress`: jobs die at named points and at any moment while shards split and merge."""
+"""The fixed part of `make stress`: a job dies at every named point, while shards split and merge and S3 fails."""
 
 import os
 import re
@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from lakehouse.settings import Settings
+from local.stress.deaths import POINTS_OF_A_STREAM
 from tests.e2e.processes import processes_of
 
-SEED, KILLS = 3, 8
-LONGEST_SECONDS = 560
+SEED = 3
+# Two deaths of the batch job, and each point of the streaming job once.
+KILLS = 2 + 1 + len(POINTS_OF_A_STREAM)
+LONGEST_SECONDS = 800
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
