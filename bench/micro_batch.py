@@ -161,10 +161,10 @@ def _append(spark: SparkSession, records: DataFrame, batch: int, uri: str, steps
     """What the bronze query does with a batch (see streaming/bronze.py), without the Kinesis source."""
     held = records.persist()
     with steps.step("bronze: read and count by shard"):
-        ranges = bronze._ranges(held)
+        ranges = bronze.shard_ranges(held)
     with (
         steps.step("bronze: append and commit"),
-        transaction(spark, "bench:bronze", batch, bronze._lineage(SOURCE, batch, ranges)),
+        transaction(spark, "bench:bronze", batch, bronze.lineage(SOURCE, batch, ranges)),
     ):
         rows = bronze.envelope(held, F.current_timestamp())
         rows.coalesce(1).write.format("delta").mode("append").save(spark_path(uri))

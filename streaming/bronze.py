@@ -59,11 +59,11 @@ def start(
         # 1
         held = records.persist()
         # 2
-        ranges = _ranges(held)
+        ranges = shard_ranges(held)
         # 3
         failpoint("bronze.before_commit")
         if ranges:
-            with transaction(records.sparkSession, app_id, batch, _lineage(source, batch, ranges)):
+            with transaction(records.sparkSession, app_id, batch, lineage(source, batch, ranges)):
                 rows = envelope(held, F.current_timestamp())
                 rows.coalesce(1).write.format("delta").mode("append").save(spark_path(uri))
         failpoint("bronze.after_commit")
@@ -84,13 +84,15 @@ def start(
     return writer.option("checkpointLocation", spark_path(checkpoint)).trigger(**trigger).start()
 
 
-def _ranges(records: DataFrame) -> list[Row]:
+def shard_ranges(records: DataFrame) -> list[Row]:
+    """A row a shard: `stream`, `shard_id`, first and last sequence number (`from`, `to`), and how many `records`."""
     shards = records.groupBy("stream", "shard_id")
     bounds = [F.min("sequence_number").alias("from"), F.max("sequence_number").alias("to")]
     return shards.agg(*bounds, F.count("*").alias("records")).orderBy("shard_id").collect()
 
 
-def _lineage(source: str, batch: int, ranges: Sequence[Row]) -> str:
+def lineage(source: str, batch: int, ranges: Sequence[Row]) -> str:
+    """What the commit of such a batch says of where it is from, as JSON."""
     inputs = tuple(ShardInput(row["stream"], row["shard_id"], row["from"], row["to"], row["records"]) for row in ranges)
     count = sum(each.records for each in inputs)
     return Lineage(
