@@ -6,7 +6,6 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from delta.tables import DeltaTable
 from py4j.protocol import Py4JError
 from pyspark import StorageLevel
 from pyspark.errors import PySparkException
@@ -20,9 +19,8 @@ from lakehouse.contracts import Contracts
 from lakehouse.errors import LakehouseError
 from lakehouse.layout import Layout, spark_path
 from runtime.commits import CODE_VERSION, last_transaction, transaction
-from runtime.delta_log import DeltaLog
 from runtime.failpoints import failpoint
-from runtime.lineage import Counts, FileInput, Lineage, read_lineage
+from runtime.lineage import Counts, FileInput, Lineage
 from runtime.tables import table_exists
 
 ENVELOPE = (
@@ -81,41 +79,6 @@ class BronzeTable:
         """The newest batch in the table; -1 for none."""
         found = last_transaction(self.spark, self.uri, self.app_id)
         return -1 if found is None else found
-
-    def refuse_restored(self) -> None:
-        """Raises IngestError for a table that was restored to a version before its last batch.
-
-        RESTORE takes rows away and keeps transaction ids, so that Delta would never let those batches in again.
-        """
-        log = DeltaLog(self.root, self.name)
-        newest = log.newest() or 0
-        restored = False
-        # This job is the table's one writer: its own commit is at most some maintenance below the newest.
-        while (commit := log.commit(newest)) is not None and read_lineage(commit.metadata) is None:
-            restored = restored or commit.operation == "RESTORE"
-            newest -= 1
-        if restored and self._batch_of_content() < self.last_batch():
-            raise IngestError(
-                f"{self.uri} was restored to a state without batch {self.last_batch()}, and would never take it in "
-                f"again: restore it to version {newest}"
-            )
-
-    def _batch_of_content(self) -> int:
-        """The newest batch whose rows the table holds, by following each RESTORE to its version; -1 for none."""
-        rows = DeltaTable.forPath(self.spark, spark_path(self.uri)).history().collect()
-        history = {row["version"]: row for row in rows}
-        version = max(history)
-        while version in history:
-            entry = history[version]
-            lineage = read_lineage(entry["userMetadata"])
-            if lineage is not None:
-                return lineage.batch
-            if entry["operation"] == "RESTORE":
-                # Restored to a time, the commit does not say to which version: taken for none.
-                version = int(entry["operationParameters"].get("version") or -1)
-            else:
-                version -= 1
-        return -1
 
     def append(self, batch: int, files: list[LandingFile]) -> Appended:
         """Reads the files and appends their rows in one commit. Raises IngestError if that fails."""

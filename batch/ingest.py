@@ -17,6 +17,8 @@ from batch.landing_area import LandingArea
 from lakehouse.contracts import Contracts
 from lakehouse.layout import Layout
 from lakehouse.schemas import envelope_type
+from runtime.delta_log import DeltaLog
+from runtime.restores import refuse_restored
 from runtime.storage import Storage
 from runtime.tables import ensure_table
 
@@ -107,7 +109,7 @@ def _unfinished(table: BronzeTable, plans: Plans, checkpoint: Storage) -> range:
             f"{table.uri} holds batch {last}, but the newest plan in {checkpoint.uri} is {plans.last}: restore the "
             "checkpoint folder to its newest state, or files would go in twice"
         )
-    table.refuse_restored()
+    refuse_restored(DeltaLog(table.root, table.name))
     return range(last + 1, plans.last + 1)
 
 

@@ -44,8 +44,31 @@ class Progress:
 
 
 def progress(checkpoint: Storage) -> Progress:
-    """What Spark's offset and commit logs in the checkpoint folder tell."""
-    return Progress(_last(checkpoint, "offsets"), _last(checkpoint, "commits"))
+    """What Spark's offset and commit logs in the checkpoint folder tell.
+
+    Raises CheckpointError for a log whose newest entry is cut short.
+    """
+    found = Progress(_last(checkpoint, "offsets"), _last(checkpoint, "commits"))
+    for log, batch, lines in (("offsets", found.planned, 3), ("commits", found.finished, 2)):
+        content = checkpoint.read(f"{log}/{batch}") if batch >= 0 else None
+        if content is not None and not _whole(content, lines):
+            raise CheckpointError(
+                f"{checkpoint.uri}/{log}/{batch} is damaged (cut short?): put it back from a copy of the checkpoint "
+                "folder (docs/operating.md)"
+            )
+    return found
+
+
+def _whole(content: bytes, least: int) -> bool:
+    """Whether a log's entry has its version and then JSON (`-`: no offset yet) in every line."""
+    try:
+        version, *lines = content.decode().splitlines()
+        for line in lines:
+            if line != "-":
+                json.loads(line)
+    except ValueError:
+        return False
+    return version.startswith("v") and 1 + len(lines) >= least
 
 
 def _last(checkpoint: Storage, log: str) -> int:

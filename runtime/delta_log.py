@@ -31,7 +31,8 @@ MOST_KEPT = 4096
 class Commit:
     """One entry of a Delta log.
 
-    `metadata` is the commit's userMetadata text (None where there is none), `metrics` what the writer measured,
+    `metadata` is the commit's userMetadata text (None where there is none), `parameters` those of its operation as
+    Delta notes them, `metrics` what the writer measured,
     `configuration` the table's properties if this commit sets them (the first does, ALTER TABLE does).
     """
 
@@ -40,6 +41,7 @@ class Commit:
     operation: str
     metadata: str | None = None
     metrics: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict)
     configuration: Mapping[str, str] | None = None
 
 
@@ -137,5 +139,6 @@ def parse_commit(version: int, content: bytes) -> Commit:
         operation=str(info.get("operation", "unknown")),
         metadata=metadata if isinstance(metadata, str) else None,
         metrics={name: str(value) for name, value in (info.get("operationMetrics") or {}).items()},
+        parameters={name: str(value) for name, value in (info.get("operationParameters") or {}).items()},
         configuration=configuration,
     )

@@ -11,11 +11,13 @@ from lakehouse.contracts import Contracts
 from lakehouse.layout import Layout, spark_path
 from lakehouse.schemas import envelope_type
 from lakehouse.settings import Settings
-from runtime.checkpoints import checkpoint_id
+from runtime.checkpoints import checkpoint_id, progress
 from runtime.commits import CODE_VERSION, transaction
 from runtime.compaction import compact, due
+from runtime.delta_log import DeltaLog
 from runtime.failpoints import failpoint
 from runtime.lineage import Counts, Lineage, ShardInput
+from runtime.restores import refuse_restored
 from runtime.storage import Storage
 from runtime.tables import ensure_table
 from streaming.kinesis import KinesisDataSource
@@ -45,10 +47,15 @@ def envelope(records: DataFrame, ingested_at: Column) -> DataFrame:
 def start(
     spark: SparkSession, settings: Settings, contracts: Contracts, source: str, trigger: dict[str, str]
 ) -> StreamingQuery:
-    """Starts the long-running query that appends the source's stream to its bronze table."""
+    """Starts the long-running query that appends the source's stream to its bronze table.
+
+    Raises LakehouseError when somebody restored the table to an older version, or the checkpoint is damaged.
+    """
     layout = Layout(settings.root)
     uri, checkpoint = layout.table(f"bronze.{source}"), layout.checkpoint("bronze", source)
     ensure_table(spark, uri, envelope_type(contracts), ["ingest_date"], BRONZE_PROPERTIES)
+    refuse_restored(DeltaLog(settings.root, f"bronze.{source}"))
+    progress(Storage.open(checkpoint))
     spark.dataSource.register(KinesisDataSource)
 
     def append(records: DataFrame, batch: int) -> None:

@@ -18,8 +18,10 @@ from lakehouse.settings import Settings
 from runtime.checkpoints import batch_offsets, checkpoint_id, delta_range, progress
 from runtime.commits import CODE_VERSION, last_transaction, transaction
 from runtime.compaction import compact, due
+from runtime.delta_log import DeltaLog
 from runtime.failpoints import failpoint
 from runtime.lineage import Counts, Lineage, TableInput
+from runtime.restores import RestoredTableError, refuse_restored
 from runtime.storage import Storage
 from runtime.tables import ensure_table, table_exists
 
@@ -41,6 +43,7 @@ class GoldTable:
         self.name = f"gold.{table}"
         self.contract: Contract = contracts.table(self.name)
         self.uri = layout.table(self.name)
+        self.root = settings.root
         self.silver = {source: layout.table(source) for source in gold.sources_of(table)}
         self.checkpoints = layout.checkpoint("gold", table)
         self.properties = {
@@ -55,7 +58,8 @@ class GoldTable:
         The table's property `lakehouse.fingerprint` holds its generation, `<fingerprint>-<number>`, which is also the
         name of the checkpoint folder: what was merged into the table and how far the query came belong together.
 
-        1. Same declarations, and a checkpoint that knows of all that the table holds: go on with both.
+        1. Same declarations, a checkpoint that knows of all that the table holds, and nobody restored the table to an
+           older version: go on with both.
         2. Otherwise the table is built anew: take the next number whose folder does not exist.
         3. One Delta commit empties the table, gives it the contract's columns and sets the new generation.
         4. The query makes the folder when it starts.
@@ -157,6 +161,10 @@ class GoldTable:
 
     def _fits(self, spark: SparkSession, generation: str, filled: bool) -> bool:
         """Whether the table's rows came from the generation's checkpoint, and the checkpoint is not behind them."""
+        try:
+            refuse_restored(DeltaLog(self.root, self.name))
+        except RestoredTableError:
+            return False
         checkpoint = Storage.open(f"{self.checkpoints}/{generation}")
         if checkpoint.read("metadata") is None:
             return not filled and not checkpoint.list()

@@ -25,8 +25,10 @@ from lakehouse.silver import INSERT, UPDATE, Bounds
 from runtime.checkpoints import CheckpointError, Progress, checkpoint_id, delta_range, progress
 from runtime.commits import CODE_VERSION, last_transaction, transaction
 from runtime.compaction import compact, due
+from runtime.delta_log import DeltaLog
 from runtime.failpoints import failpoint
 from runtime.lineage import Counts, Lineage, TableInput
+from runtime.restores import refuse_restored
 from runtime.storage import Storage
 from runtime.tables import ensure_table
 from streaming.references import References
@@ -88,6 +90,7 @@ class SilverTable:
         self.silver_uri = layout.table(f"silver.{self.silver.name}")
         self.rejected_uri = layout.table(f"rejected.{source}")
         self.checkpoint = layout.checkpoint("silver", self.silver.name)
+        self.root = settings.root
         self.compact_batches = settings.compact_batches
         self._attempt = 0
 
@@ -272,9 +275,12 @@ def held(rows: DataFrame) -> DataFrame:
 def start(spark: SparkSession, table: SilverTable, trigger: dict[str, str]) -> StreamingQuery:
     """Starts the long-running query of one silver table on its bronze table's checkpoint.
 
-    Raises LakehouseError when the table does not fit its contract, or its checkpoint is older than the table.
+    Raises LakehouseError when the table does not fit its contract, somebody restored it to an older version, or its
+    checkpoint is damaged or older than the table.
     """
     table.ensure(spark)
+    for log_of in (f"silver.{table.silver.name}", f"rejected.{table.source.name}"):
+        refuse_restored(DeltaLog(table.root, log_of))
     checkpoint = Storage.open(table.checkpoint)
     found = progress(checkpoint)
     if found.planned >= 0:

@@ -7,11 +7,13 @@ from random import Random
 from typing import Any
 
 import pytest
+from delta.tables import DeltaTable
 from pyspark.sql import SparkSession
 
 from lakehouse.layout import spark_path
 from local.oracle.deliveries import DeliveredRecord
 from runtime.checkpoints import CheckpointError
+from runtime.restores import RestoredTableError
 from streaming import silver
 from streaming.silver import SilverTable
 from tests.unit.oracle_deliveries import records
@@ -87,7 +89,36 @@ def test_a_checkpoint_of_yesterday_is_refused(
     with pytest.raises(CheckpointError, match=told):
         stream.run()
 
-    shutil.rmtree(stream.checkpoint)
+
+def test_tables_restored_to_yesterday_are_refused_until_they_are_brought_back(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    stream = Stream(spark, tmp_path)
+    for delivered in (RECORDS[:2], RECORDS[2:4]):
+        stream.deliver(delivered)
+        stream.run()
+    stream.deliver(RECORDS[4:])
+    for uri in (stream.table.silver_uri, stream.table.rejected_uri):
+        table = DeltaTable.forPath(spark, uri)
+        newest = table.history(1).collect()[0]["version"]
+        table.restoreToVersion(newest - 1)
+        told = f"{uri} was restored to an older state, .* TO VERSION AS OF {newest} "
+        with pytest.raises(RestoredTableError, match=told):
+            stream.run()
+        table.restoreToVersion(newest)
+    stream.run()
+    assert_as_the_oracle_says(stream.lake, [*RECORDS])
+
+
+@pytest.mark.parametrize("log", ["offsets", "commits"])
+def test_a_checkpoint_that_was_cut_short_is_refused(spark: SparkSession, tmp_path: Path, log: str) -> None:
+    stream = Stream(spark, tmp_path)
+    stream.deliver(RECORDS)
+    stream.run()
+    damaged = stream.checkpoint / log / "0"
+    damaged.write_bytes(damaged.read_bytes()[:-4])
+    with pytest.raises(CheckpointError, match=f"{damaged} is damaged"):
+        stream.run()
 
 
 @pytest.mark.parametrize("torn", ["commits/1", "offsets/2"])
