@@ -62,6 +62,8 @@ class FaultyS3:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # Head and body of an answer go out in two writes: with Nagle's algorithm the second waits 40 ms.
+            disable_nagle_algorithm = True
 
             def _pass_on(self) -> None:
                 body = _body(self)
