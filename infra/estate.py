@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pulumi
 
 from infra.config import EstateConfig
+from lakehouse.contract_model import CLASSIFICATIONS
 from lakehouse.contracts import Contracts
 
 
@@ -30,6 +31,11 @@ class Estate:
         """The ARN of a resource in this account, for policies that name it before it exists."""
         region = self.config.region if regional else ""
         return pulumi.Output.concat("arn:", self.partition, f":{service}:{region}:", self.account_id, ":", resource)
+
+    def classification(self, table: str) -> str:
+        """The strictest classification among a table's columns."""
+        found = {column.classification for column in self.contracts.table(table).columns}
+        return max(found, key=CLASSIFICATIONS.index)
 
     @property
     def tags(self) -> Mapping[str, str]:
