@@ -10,6 +10,7 @@ import pyarrow as pa
 from pyspark.sql.datasource import InputPartition
 
 from lakehouse.errors import LakehouseError
+from runtime.metrics import GAPS, metrics
 from streaming.kinesis_client import (
     IteratorExpired,
     NotFound,
@@ -218,6 +219,8 @@ class ShardReader:
             f"stream {self._client.stream}, shard {self._task.shard_id}, after {start.value or start.kind.value}: "
             f"{what}; records may be lost"
         )
+        metrics().observe(GAPS, 1, Stream=self._client.stream)
+        metrics().flush(at_once=True)
         if self._options.fail_on_data_loss:
             raise DataLossError(
                 f"{message}. Bring them back from the archive, then go on without them with failOnDataLoss=false, or "

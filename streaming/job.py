@@ -17,6 +17,8 @@ from pyspark.errors import PySparkException, StreamingQueryException
 from pyspark.sql.streaming.query import StreamingQuery
 
 from lakehouse.errors import LakehouseError
+from runtime.metrics import metrics
+from streaming.freshness import Freshness
 
 POLL_SECONDS = 0.2
 LISTENING = "listening for signals"
@@ -93,6 +95,7 @@ class Job:
         self._requests = requests
         self._still_ours = still_ours
         self._drain = False
+        self._freshness = Freshness(metrics())
 
     def run(self) -> None:
         """Raises QueryFailedError when a query failed too often in a row; the others end after their batch first."""
@@ -118,6 +121,7 @@ class Job:
                         continue
                     if self._drain:
                         return
+                self._freshness.look((each.declaration.name, each.query) for each in self._running)
                 self._requests.stop.wait(POLL_SECONDS)
         finally:
             self._end()

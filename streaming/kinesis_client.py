@@ -22,6 +22,7 @@ from botocore.parsers import JSONParser, ResponseParser, ResponseParserFactory
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from lakehouse.errors import LakehouseError
+from runtime.metrics import RETRIES, metrics
 from streaming.shards import Kind, Position, Shard
 
 if TYPE_CHECKING:
@@ -177,6 +178,8 @@ class StreamClient:
 
         def note(state: RetryCallState) -> None:
             self.retries += 1
+            metrics().observe(RETRIES, 1, Stream=self.stream)
+            metrics().flush()
             error = state.outcome.exception() if state.outcome else None
             LOG.warning("%s: %s failed (attempt %d), again: %s", where, operation, state.attempt_number, error)
             if _code(error) in EXPIRED_CREDENTIALS:

@@ -28,6 +28,7 @@ from runtime.compaction import compact, due
 from runtime.delta_log import DeltaLog
 from runtime.failpoints import failpoint
 from runtime.lineage import Counts, Lineage, TableInput
+from runtime.metrics import REJECT_RATIO, metrics
 from runtime.restores import refuse_restored
 from runtime.storage import Storage
 from runtime.tables import ensure_table
@@ -64,6 +65,11 @@ class Tally:
     rejected: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     drift: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def faulty(self) -> int:
+        """Records that broke a rule: without those that only lost to another delivery of the same record."""
+        return self.rejected.total() - self.rejected["duplicate"] - self.rejected["superseded"]
 
     def counts(self) -> Counts:
         """The figures as lineage shows them; `duplicate` also counts corrections, as their loser leaves silver."""
@@ -296,6 +302,8 @@ def start(spark: SparkSession, table: SilverTable, trigger: dict[str, str]) -> S
         started = time.monotonic()
         tally = table.process(bronze, origin, recover)
         recover = False
+        if tally is not None:
+            metrics().share(REJECT_RATIO, tally.faulty, tally.rows_in, Source=table.source.name)
         if due(batch, table.compact_batches):
             compact(spark, table.silver_uri)
             compact(spark, table.rejected_uri)
