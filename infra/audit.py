@@ -41,9 +41,8 @@ class Audit(pulumi.ComponentResource):
     """A trail of all Regions with validated, encrypted logs, and Glue tables over it and over S3's access logs.
 
     Recorded are management events (Lake Formation's `GetDataAccess`, which says who was let see which columns, is one
-    of them; calls of KMS are left out, every read of an object makes one) and every read and write of objects in
-    landing, in the lake's tables and in the archive. Checkpoints are left out: only jobs touch them, and they do so all
-    the time. The first trail's management events are free, data events cost 0.10 USD for 100 000. The log goes to S3
+    of them, and so is the end of a key) and every read and write of objects in landing, in the lake's tables and in
+    the archive. Checkpoints are left out: only jobs touch them, and they do so all the time. The first trail's management events are free, data events cost 0.10 USD for 100 000. The log goes to S3
     alone: a second copy in CloudWatch Logs would cost 0.63 USD a GB, and what must be told at once comes through
     EventBridge (`infra/monitoring.py`).
     """
@@ -134,6 +133,5 @@ def _management() -> Selector:
         name="Management events",
         field_selectors=[
             Field(field="eventCategory", equals=["Management"]),
-            Field(field="eventSource", not_equals=["kms.amazonaws.com", "rdsdata.amazonaws.com"]),
         ],
     )
