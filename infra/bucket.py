@@ -23,7 +23,7 @@ class BucketArgs:
     estate: Estate
     purpose: str
     key_arn: pulumi.Input[str] | None
-    log_to: pulumi.Input[str] | None
+    log_to: "Bucket | None"
     rules: Sequence[LifecycleRule] = ()
     statements: Sequence[Statement] = ()
     classification: str = "internal"
@@ -84,10 +84,10 @@ class Bucket(pulumi.ComponentResource):
             # Rules for old versions want versioning first.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[versioning]),
         )
-        aws.s3.BucketPolicy(
+        self.policy = aws.s3.BucketPolicy(
             name,
             bucket=self.resource.id,
-            policy=document(*_refusals(self.arn, args.key_arn), *args.statements),
+            policy=document(*args.statements, *_refusals(self.arn, args.key_arn)),
             # A policy and the block of public ones cannot be put at the same time.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[block]),
         )
@@ -95,9 +95,10 @@ class Bucket(pulumi.ComponentResource):
             aws.s3.BucketLogging(
                 name,
                 bucket=self.resource.id,
-                target_bucket=args.log_to,
+                target_bucket=args.log_to.name,
                 target_prefix=f"{args.purpose}/",
-                opts=child,
+                # S3 refuses a target whose policy does not yet let the log service in.
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[args.log_to.policy]),
             )
         if args.notify:
             aws.s3.BucketNotification(name, bucket=self.resource.id, eventbridge=True, opts=child)

@@ -70,7 +70,7 @@ class Storage(pulumi.ComponentResource):
                        [_log_delivery(estate)], "restricted"),
             child,
         )  # fmt: skip
-        logs = self.access_logs.name
+        logs = self.access_logs
         self.lake = Bucket(
             f"{name}-lake",
             BucketArgs(estate, "lake", keys.arn("lake"), logs, _lake_rules(estate), (), "pii"),
@@ -128,13 +128,15 @@ def _expire(prefix: str, days: int) -> LifecycleRule:
 
 def _log_delivery(estate: Estate) -> Statement:
     bucket = pulumi.Output.concat("arn:", estate.partition, ":s3:::", estate.bucket_name("access-logs"), "/*")
-    return statement(
+    delivery = statement(
         "AccessLogDelivery",
         ["s3:PutObject"],
         [bucket],
         principals={"Service": "logging.s3.amazonaws.com"},
         conditions={"StringEquals": {"aws:SourceAccount": estate.account_id}},
     )
+    # One resource, not a list of one: what checks a target before it takes logs may compare it as text.
+    return {**delivery, "Resource": bucket}
 
 
 def _trail_delivery(estate: Estate) -> list[Statement]:
