@@ -45,8 +45,9 @@ class Governance(pulumi.ComponentResource):
         location = self._location()
         self._after = pulumi.ResourceOptions(parent=self, depends_on=[settings, location])
         self._databases()
-        for access in all_access(self._estate.contracts):
-            self._grant(access)
+        if self._estate.config.switches.table_grants:
+            for access in all_access(self._estate.contracts):
+                self._grant(access)
         self.register_outputs({"roles": {team: role.arn for team, role in self.team_roles.items()}})
 
     def _team_role(self, team: str) -> aws.iam.Role:
