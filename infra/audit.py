@@ -42,9 +42,10 @@ class Audit(pulumi.ComponentResource):
 
     Recorded are management events (Lake Formation's `GetDataAccess`, which says who was let see which columns, is one
     of them, and so is the end of a key) and every read and write of objects in landing, in the lake's tables and in
-    the archive. Checkpoints are left out: only jobs touch them, and they do so all the time. The first trail's management events are free, data events cost 0.10 USD for 100 000. The log goes to S3
-    alone: a second copy in CloudWatch Logs would cost 0.63 USD a GB, and what must be told at once comes through
-    EventBridge (`infra/monitoring.py`).
+    the archive. Checkpoints are left out: only jobs touch them, and they do so all the time. The first trail's
+    management events are free, data events cost 0.10 USD for 100 000. The log goes to S3 alone: a second copy in
+    CloudWatch Logs would cost 0.50 USD a GB, and what must be told at once comes through EventBridge
+    (`infra/monitoring.py`).
     """
 
     def __init__(self, name: str, args: AuditArgs, opts: pulumi.ResourceOptions | None = None) -> None:

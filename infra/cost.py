@@ -8,6 +8,7 @@ import pulumi_aws as aws
 from infra.estate import Estate
 from infra.monitoring import Monitoring
 
+RUNBOOK = "docs/runbooks/budget.md"
 # Percent of the budget: spent, or foreseen to be spent by the end of the month.
 SPENT, FORESEEN = (50, 80, 100), (100,)
 
@@ -48,6 +49,7 @@ class Cost(pulumi.ComponentResource):
                     *(_alert("ACTUAL", percent, args.monitoring.topic_arn) for percent in SPENT),
                     *(_alert("FORECASTED", percent, args.monitoring.topic_arn) for percent in FORESEEN),
                 ],
+                tags={"runbook": RUNBOOK},
                 opts=pulumi.ResourceOptions(parent=self, depends_on=[args.monitoring]),
             )
             self.budget_name = budget.name

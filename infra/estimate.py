@@ -1,0 +1,304 @@
+"""What a stack costs a month: `python -m infra.estimate` writes docs/cost.md from its configuration and `prices.py`.
+
+An estimate: amounts that the configuration does not fix are assumptions, listed in the page.
+"""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from infra.alarms import streaming_layers
+from infra.config import KEY_PREFIX, EstateConfig
+from infra.keys import DOMAINS
+from infra.network import INTERFACES
+from infra.prices import PRICES
+from lakehouse.contracts import Contracts, load_contracts
+from lakehouse.policies import role_names
+from lakehouse.settings import CONTRACTS, Settings
+
+REPOSITORY = CONTRACTS.parent
+PAGE = REPOSITORY / "docs" / "cost.md"
+HOURS = 730
+SECONDS = HOURS * 3600
+KILOBYTE, GIGABYTE = 1_000, 1_000_000_000
+FIREHOSE_LEAST_BYTES = 5 * KILOBYTE
+ALARMS_A_STREAM, FREE_DASHBOARDS = 5, 3
+
+
+@dataclass(frozen=True)
+class Load:
+    """How much a stack has to do; each is an assumption, with its meaning in `ASSUMED`."""
+
+    events_per_second: float
+    batches_per_minute: float
+    file_gb_a_day: float
+    glue_dpu_hours_a_day: float
+    athena_gb_a_day: float
+    warehouse_hours_a_day: float
+    logs_gb_a_day: float
+
+
+EVENT_BYTES = 600
+STORED_SHARE = 0.5
+MONTHS_KEPT = 12
+PUTS_A_BATCH, GETS_A_BATCH, AUDITED_A_BATCH = 25, 50, 60
+GOLD_FEEDS = 7
+ASSUMED = {
+    "events_per_second": "events a second over both streams, day and night",
+    "batches_per_minute": "micro-batches with data a minute and query",
+    "file_gb_a_day": "GB of files a day",
+    "glue_dpu_hours_a_day": "DPU hours of all Glue jobs a day (an hourly run of a minute on 2 DPUs is 0.8)",
+    "athena_gb_a_day": "GB that Athena reads a day",
+    "warehouse_hours_a_day": "hours a day in which the warehouse answers queries",
+    "logs_gb_a_day": "GB of logs a day, the network's among them",
+}
+LOADS: Mapping[str, Load] = {
+    "dev": Load(1, 1, 0.1, 1.5, 1, 1, 0.2),
+    "prod": Load(1_000, 6, 5, 12, 200, 4, 2),
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of the bill."""
+
+    component: str
+    what: str
+    amount: float
+    price: str
+
+    @property
+    def usd(self) -> float:
+        """What it costs a month."""
+        return self.amount * PRICES[self.price].each
+
+
+def configuration(stack: str) -> EstateConfig:
+    """The committed configuration of a stack."""
+    content = yaml.safe_load((REPOSITORY / f"Pulumi.{stack}.yaml").read_text(encoding="utf-8"))
+    given: Mapping[str, Any] = content.get("config") or {}
+    own = {key.partition(":")[2]: value for key, value in given.items() if key.startswith(f"{KEY_PREFIX}:")}
+    if "aws:region" in given:
+        own.setdefault("region", given["aws:region"])
+    # Through JSON, where lists may stand for tuples.
+    return EstateConfig.model_validate_json(json.dumps(own))
+
+
+def bill(config: EstateConfig, contracts: Contracts, load: Load) -> list[Line]:
+    """Every row of the monthly bill, component by component."""
+    jobs = config.switches.streaming_jobs
+    return [
+        *_base(config),
+        *_storage(contracts, config, load),
+        *_streams(config, load),
+        *(_compute(config) if jobs else ()),
+        *_batch_and_query(config, load),
+        *_audit(contracts, config, load),
+        *_monitoring(contracts, config, load),
+    ]
+
+
+def _base(config: EstateConfig) -> list[Line]:
+    return [
+        Line("keys", "one for each domain", len(DOMAINS), "KMS key"),
+        Line("network", "interface endpoints", len(INTERFACES) * config.availability_zones * HOURS,
+             "interface endpoint"),
+    ]  # fmt: skip
+
+
+def _storage(contracts: Contracts, config: EstateConfig, load: Load) -> list[Line]:
+    """Bronze, silver and the archive hold every event once each; all of it grows for a year."""
+    gigabytes = (_gigabytes(load) + load.file_gb_a_day * 30) * STORED_SHARE
+    kept, fresh = MONTHS_KEPT, min(MONTHS_KEPT, config.retention.bronze_to_infrequent_access / 30)
+    copies = 2 if config.switches.archive else 1
+    lines = [
+        Line("storage", "silver, archive and recent bronze", gigabytes * (copies * kept + fresh), "S3 Standard"),
+        Line("storage", "older bronze", gigabytes * (kept - fresh), "S3 Standard-IA"),
+    ]
+    if config.switches.streaming_jobs:
+        batches = _batches(contracts, load)
+        looks = (len(contracts.sources) + GOLD_FEEDS) * SECONDS / max(1.0, config.compute.trigger_seconds)
+        lines += [
+            Line("storage", "queries that look for news", looks, "S3 PUT or LIST"),
+            Line("storage", "the same in Delta's log table", looks, "DynamoDB read"),
+            Line("storage", "writes of micro-batches", batches * PUTS_A_BATCH, "S3 PUT or LIST"),
+            Line("storage", "reads of micro-batches", batches * GETS_A_BATCH, "S3 GET"),
+            Line("storage", "commits in Delta's log table", batches * 2, "DynamoDB write"),
+        ]
+    return lines
+
+
+def _streams(config: EstateConfig, load: Load) -> list[Line]:
+    count = len(_stream_names())
+    events = load.events_per_second * SECONDS
+    billed = events * max(EVENT_BYTES, KILOBYTE) / GIGABYTE
+    readers = 1 + config.switches.archive
+    kept_days = config.streams.retention_hours / 24 - 1
+    if config.streams.shards:
+        shard_hours = count * config.streams.shards * HOURS
+        lines = [
+            Line("streams", "shards", shard_hours, "Kinesis shard"),
+            Line("streams", "kept longer", shard_hours if kept_days > 0 else 0, "Kinesis shard kept beyond a day"),
+            Line("streams", "records put", events, "Kinesis PUT unit"),
+        ]
+    else:
+        lines = [
+            Line("streams", "streams on demand", count * HOURS, "Kinesis stream on demand"),
+            Line("streams", "records in, each at least 1 KB", billed, "Kinesis GB in"),
+            Line("streams", f"records out, {readers} readers", billed * readers, "Kinesis GB out"),
+            Line("streams", "kept longer", billed * kept_days / 30, "Kinesis kept beyond a day"),
+        ]
+    if config.switches.archive:
+        archived = events * max(EVENT_BYTES, FIREHOSE_LEAST_BYTES) / GIGABYTE
+        lines.append(Line("streams", "Firehose to the archive", archived, "Firehose GB"))
+    return lines
+
+
+def _compute(config: EstateConfig) -> list[Line]:
+    """Streaming jobs run always, with all the executors that they may have."""
+    compute, jobs = config.compute, len(streaming_layers())
+    cores = compute.driver_cores + compute.executors * compute.executor_cores
+    memory = compute.driver_memory_gb + compute.executors * compute.executor_memory_gb
+    return [
+        Line("compute", f"{jobs} jobs of {cores} vCPU", jobs * cores * HOURS, "EMR Serverless vCPU"),
+        Line("compute", f"{jobs} jobs of {memory} GB", jobs * memory * HOURS, "EMR Serverless memory"),
+    ]
+
+
+def _batch_and_query(config: EstateConfig, load: Load) -> list[Line]:
+    lines = [
+        Line("batch", "Glue jobs", load.glue_dpu_hours_a_day * 30, "Glue DPU"),
+        Line("query", "Athena", load.athena_gb_a_day * 30, "Athena scan"),
+    ]
+    if config.switches.warehouse:
+        hours = min(load.warehouse_hours_a_day, config.redshift_hours_a_day) * 30
+        lines.append(Line("warehouse", "Redshift Serverless", hours * config.redshift_base_capacity, "Redshift RPU"))
+    return lines
+
+
+def _audit(contracts: Contracts, config: EstateConfig, load: Load) -> list[Line]:
+    if not (config.switches.trail and config.switches.streaming_jobs):
+        return []
+    return [Line("audit", "reads and writes of objects", _batches(contracts, load) * AUDITED_A_BATCH,
+                 "CloudTrail data event")]  # fmt: skip
+
+
+def _monitoring(contracts: Contracts, config: EstateConfig, load: Load) -> list[Line]:
+    streams, layers, sources = len(_stream_names()), len(streaming_layers()), len(contracts.sources)
+    # An alarm on an expression counts each of its metrics.
+    alarms = streams * (ALARMS_A_STREAM + config.switches.archive) + 2 * sources
+    lines = [Line("monitoring", "logs", load.logs_gb_a_day * 30, "CloudWatch log")]
+    if config.switches.streaming_jobs:
+        alarms += layers
+        metrics = _queries(contracts) + layers + sources + 2 * streams
+        lines += [
+            Line("monitoring", "the jobs' own metrics", metrics, "CloudWatch metric"),
+            Line("monitoring", "sent once a minute and job", layers * SECONDS / 60, "CloudWatch PutMetricData"),
+        ]
+    alarms += config.switches.emr
+    dashboards = 1 + len(role_names(contracts)) if config.switches.dashboards else 0
+    return [
+        *lines,
+        Line("monitoring", "alarms", alarms, "CloudWatch alarm metric"),
+        Line("monitoring", "dashboards, the first three free", max(0, dashboards - FREE_DASHBOARDS),
+             "CloudWatch dashboard"),
+    ]  # fmt: skip
+
+
+def _stream_names() -> Collection[str]:
+    names: dict[str, str] = Settings.model_fields["streams"].default
+    return names
+
+
+def _gigabytes(load: Load) -> float:
+    return load.events_per_second * SECONDS * EVENT_BYTES / GIGABYTE
+
+
+def _queries(contracts: Contracts) -> int:
+    gold = sum(table.startswith("gold.") for table in contracts.tables)
+    return len(_stream_names()) + len(contracts.sources) + gold
+
+
+def _batches(contracts: Contracts, load: Load) -> float:
+    return _queries(contracts) * load.batches_per_minute * SECONDS / 60
+
+
+def page() -> str:
+    """docs/cost.md."""
+    contracts = load_contracts(CONTRACTS)
+    bills = {stack: bill(configuration(stack), contracts, load) for stack, load in LOADS.items()}
+    parts = [INTRODUCTION, _summary(bills)]
+    parts += [_details(stack, lines) for stack, lines in bills.items()]
+    parts += [_assumptions(), NOT_IN_IT, _prices()]
+    return "\n".join(parts)
+
+
+def _summary(bills: Mapping[str, list[Line]]) -> str:
+    components = list(dict.fromkeys(line.component for lines in bills.values() for line in lines))
+    rows = ["| component | " + " | ".join(bills) + " |", "|---|" + "---:|" * len(bills)]
+    for component in components:
+        sums = [sum(line.usd for line in lines if line.component == component) for lines in bills.values()]
+        rows.append(f"| {component} | " + " | ".join(f"{usd:,.0f}" for usd in sums) + " |")
+    totals = [sum(line.usd for line in lines) for lines in bills.values()]
+    rows.append("| **USD a month** | " + " | ".join(f"**{usd:,.0f}**" for usd in totals) + " |")
+    return "\n".join([*rows, ""])
+
+
+def _details(stack: str, lines: list[Line]) -> str:
+    rows = [f"## {stack}", "", "| component | what | amount | price | USD a month |", "|---|---|---:|---|---:|"]
+    rows += [
+        f"| {line.component} | {line.what} | {line.amount:,.0f} | {line.price} | {line.usd:,.2f} |" for line in lines
+    ]
+    return "\n".join([*rows, ""])
+
+
+def _assumptions() -> str:
+    rows = ["## Assumed", "", "| | " + " | ".join(LOADS) + " |", "|---|" + "---:|" * len(LOADS)]
+    for field, meaning in ASSUMED.items():
+        values = " | ".join(f"{getattr(load, field):g}" for load in LOADS.values())
+        rows.append(f"| {meaning} | {values} |")
+    rows += [
+        "",
+        f"An event has {EVENT_BYTES} bytes, {STORED_SHARE:.0%} of that once stored; {MONTHS_KEPT} months are kept. A "
+        f"micro-batch writes {PUTS_A_BATCH} objects and reads {GETS_A_BATCH}, of which CloudTrail records "
+        f"{AUDITED_A_BATCH}. None of these has been measured on AWS: replace them with your first month's figures.",
+        "",
+    ]
+    return "\n".join(rows)
+
+
+def _prices() -> str:
+    rows = ["## Prices", "", "| price | |", "|---|---|", *(f"| {name} | {price} |" for name, price in PRICES.items())]
+    return "\n".join([*rows, ""])
+
+
+INTRODUCTION = """# What it costs
+
+An estimate of a month, a year after the start, for the two committed stacks: `dev` as it is, and `prod` at 1 000 events
+a second. `python -m infra.estimate` computes this page from `Pulumi.<stack>.yaml`, the contracts and the prices in
+`infra/prices.py`; do not edit it. The budget (`monthly_budget_usd`) is separate: it tells when more is spent, and stops
+nothing.
+
+What weighs most, and the setting that changes it:
+
+- **Streaming jobs** run always, whether or not anything arrives: `compute.driver_cores`, `compute.executors` and the
+  memory settings, or `switches.streaming_jobs: false` for a stack that is not needed at night.
+- **Firehose** bills each record as 5 KB, however small: `switches.archive`. Without it nothing older than the stream's
+  retention can be replayed from outside bronze.
+- **Looking for news** is one LIST for each table that a query reads, once a trigger: `compute.trigger_seconds`. A
+  trigger of 10 s costs a tenth of one of 1 s.
+- **CloudTrail's data events** follow the number of micro-batches, so they follow the trigger too: `switches.trail`.
+"""
+NOT_IN_IT = """## Not in it
+
+Taxes, support, data transfer to other Regions or out of AWS, old versions of objects, free tiers, discounts, and the
+warehouse's own storage. KMS requests are few thanks to bucket keys and left out, as are SNS and EventBridge:
+they cost cents.
+"""
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
