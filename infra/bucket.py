@@ -143,7 +143,7 @@ def _refusals(arn: pulumi.Input[str], key_arn: pulumi.Input[str] | None) -> list
             "Null": {"s3:x-amz-server-side-encryption": "false"},
         }
         other_key: dict[str, dict[str, object]] = {
-            "StringNotEqualsIfExists": {"s3:x-amz-server-side-encryption-aws-kms-key-id": key_arn},
+            "ArnNotEqualsIfExists": {"s3:x-amz-server-side-encryption-aws-kms-key-id": key_arn},
             "Null": {"s3:x-amz-server-side-encryption-aws-kms-key-id": "false"},
         }
         put = ["s3:PutObject"]

@@ -10,7 +10,7 @@ import pulumi_aws as aws
 from infra.catalog import SPECTRUM, Catalog
 from infra.documents import document, statement
 from infra.estate import Estate
-from infra.keys import READ, WRITE, Keys
+from infra.keys import READ, Keys
 from infra.storage import Storage
 from lakehouse.policies import Access, all_access, role_names
 
@@ -81,7 +81,7 @@ class Governance(pulumi.ComponentResource):
                           [self._estate.arn("athena", f"workgroup/{self._estate.name()}")]),
                 statement("KeepOwnResults", ["s3:GetObject", "s3:PutObject"], results.below(own)),
                 statement("FindResults", ["s3:GetBucketLocation"], [results.arn]),
-                statement("EncryptResults", WRITE, [self._args.keys.arn("lake")], conditions=self._results_only()),
+                statement("EncryptResults", ["kms:Decrypt", "kms:GenerateDataKey"], [self._args.keys.arn("lake")], conditions=self._results_only()),
                 statement("ReadCatalogKey", READ, [self._args.keys.arn("catalog")]),
             ),
             opts=self._child,

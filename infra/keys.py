@@ -82,9 +82,11 @@ def _services(estate: Estate, domain: Domain) -> list[Statement]:
     region = estate.config.region
     if domain == "logs":
         groups = estate.arn("logs", "log-group:*")
-        bound = {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": groups}}
+        # A context is text, and DescribeKey has none.
+        bound = {"StringLike": {"kms:EncryptionContext:aws:logs:arn": groups}}
         service = {"Service": f"logs.{region}.amazonaws.com"}
-        return [statement("CloudWatchLogs", USE, ["*"], principals=service, conditions=bound)]
+        use = [action for action in USE if action != "kms:DescribeKey"]
+        return [statement("CloudWatchLogs", use, ["*"], principals=service, conditions=bound)]
     if domain == "audit":
         trail = {"StringEquals": {"aws:SourceArn": estate.arn("cloudtrail", f"trail/{estate.name('audit')}")}}
         service = {"Service": "cloudtrail.amazonaws.com"}

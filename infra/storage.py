@@ -101,17 +101,13 @@ class Storage(pulumi.ComponentResource):
 
 
 def _lake_rules(estate: Estate) -> list[LifecycleRule]:
-    """Bronze is read once and kept: its files get cheaper. Its log stays where it is, it is read at every start."""
+    """Bronze is read once and kept: its files get cheaper. S3 leaves objects below 128 KB, most of its log, where they are."""
     days = estate.config.retention.bronze_to_infrequent_access
     transition = aws.s3.BucketLifecycleConfigurationRuleTransitionArgs(days=days, storage_class="STANDARD_IA")
     bronze = LifecycleRule(
         id="bronze-to-infrequent-access",
         status="Enabled",
-        filter=aws.s3.BucketLifecycleConfigurationRuleFilterArgs(
-            and_=aws.s3.BucketLifecycleConfigurationRuleFilterAndArgs(
-                prefix="bronze/", object_size_greater_than=128 * 1024
-            )
-        ),
+        filter=aws.s3.BucketLifecycleConfigurationRuleFilterArgs(prefix="bronze/"),
         transitions=[transition],
     )
     return [bronze, _expire("archive/", estate.config.retention.archive)]

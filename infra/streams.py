@@ -87,7 +87,7 @@ class Streams(pulumi.ComponentResource):
         read = ["kinesis:DescribeStream", "kinesis:DescribeStreamSummary", "kinesis:GetShardIterator"]
         read += ["kinesis:GetRecords", "kinesis:ListShards"]
         write = ["s3:AbortMultipartUpload", "s3:PutObject"]
-        look = ["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"]
+        look = ["s3:GetBucketLocation", "s3:ListBucketMultipartUploads"]
         below = {"StringLike": {"s3:prefix": [f"archive/{source}/*"]}}
         policy = aws.iam.RolePolicy(
             f"{name}-archive",
@@ -96,7 +96,8 @@ class Streams(pulumi.ComponentResource):
                 statement("ReadStream", read, [stream_arn]),
                 statement("DecryptStream", READ, [keys.arn("streams")]),
                 statement("WriteArchive", write, lake.below(f"archive/{source}/")),
-                statement("LookAtArchive", look, [lake.arn], conditions=below),
+                statement("LookAtBucket", look, [lake.arn]),
+                statement("ListArchive", ["s3:ListBucket"], [lake.arn], conditions=below),
                 statement("EncryptArchive", WRITE, [keys.arn("lake")]),
                 statement("WriteLog", ["logs:PutLogEvents"], [log.arn]),
             ),

@@ -1,0 +1,119 @@
+"""The whole program without an engine: mocks that answer with plausible ARNs and record every resource."""
+
+import functools
+import importlib.util
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import yaml
+
+from tests.infra.declared import Declared, Program
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = "shopware-lakehouse"
+STACKS = ("dev", "prod")
+ACCOUNT, REGION = "123456789012", "eu-central-1"
+# ARNs that a linter can hold against the actions on them. What is not here is named by its service and name.
+ARNS: Mapping[str, str] = {
+    "aws:s3/bucket:Bucket": "arn:aws:s3:::{bucket}",
+    "aws:kms/key:Key": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{{pulumi_name}}",
+    "aws:kinesis/stream:Stream": f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{{name}}",
+    "aws:kinesis/streamConsumer:StreamConsumer": f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/s/consumer/{{name}}:1",
+    "aws:kinesis/firehoseDeliveryStream:FirehoseDeliveryStream": (
+        f"arn:aws:firehose:{REGION}:{ACCOUNT}:deliverystream/{{name}}"
+    ),
+    "aws:iam/role:Role": f"arn:aws:iam::{ACCOUNT}:role/{{name}}",
+    "aws:cloudwatch/logGroup:LogGroup": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{{name}}",
+    "aws:cloudwatch/logStream:LogStream": (
+        f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{{logGroupName}}:log-stream:{{name}}"
+    ),
+    "aws:dynamodb/table:Table": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{{name}}",
+    "aws:sns/topic:Topic": f"arn:aws:sns:{REGION}:{ACCOUNT}:{{name}}",
+    "aws:sqs/queue:Queue": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{{name}}",
+    "aws:emrserverless/application:Application": f"arn:aws:emr-serverless:{REGION}:{ACCOUNT}:/applications/00f1a2b3",
+    "aws:glue/job:Job": f"arn:aws:glue:{REGION}:{ACCOUNT}:job/{{name}}",
+    "aws:athena/workgroup:Workgroup": f"arn:aws:athena:{REGION}:{ACCOUNT}:workgroup/{{name}}",
+    "aws:cloudwatch/eventRule:EventRule": f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{{name}}",
+    "aws:redshiftserverless/namespace:Namespace": f"arn:aws:redshift-serverless:{REGION}:{ACCOUNT}:namespace/n-1",
+    "aws:redshiftserverless/workgroup:Workgroup": f"arn:aws:redshift-serverless:{REGION}:{ACCOUNT}:workgroup/w-1",
+    "aws:secretsmanager/secret:Secret": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{{name}}",
+}
+ANSWERS: Mapping[str, Mapping[str, Any]] = {
+    "aws:index/getCallerIdentity:getCallerIdentity": {
+        "accountId": ACCOUNT,
+        "arn": f"arn:aws:iam::{ACCOUNT}:role/deployer",
+        "userId": "AIDA",
+    },
+    "aws:index/getPartition:getPartition": {"partition": "aws", "dnsSuffix": "amazonaws.com"},
+    "aws:index/getAvailabilityZones:getAvailabilityZones": {"names": [f"{REGION}{zone}" for zone in "abc"]},
+    "aws:iam/getSessionContext:getSessionContext": {"issuerArn": f"arn:aws:iam::{ACCOUNT}:role/deployer"},
+}
+
+
+class Recorder(pulumi.runtime.Mocks):
+    """Creates everything at once, and remembers it."""
+
+    def __init__(self) -> None:
+        self.resources: list[Declared] = []
+
+    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        """The resource with its inputs as outputs, an id and an ARN."""
+        found = {"name": args.name, **args.inputs}
+        service = args.typ.partition(":")[2].partition("/")[0]
+        pattern = ARNS.get(args.typ, f"arn:aws:{service}:{REGION}:{ACCOUNT}:{{pulumi_name}}")
+        known = _Known({**found, "pulumi_name": args.name})
+        outputs = {"arn": pattern.format_map(known), "keyId": args.name, **found}
+        identity = str(found.get("bucket", args.name)) if args.typ == "aws:s3/bucket:Bucket" else f"{args.name}-id"
+        self.resources.append(Declared(args.typ, args.name, args.inputs, identity))
+        return identity, outputs
+
+    def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
+        """What AWS would say to a question of the program; nothing where nobody asked before."""
+        return {**args.args, **ANSWERS.get(args.token, {})}, []
+
+
+class _Known(dict[str, Any]):
+    """Leaves unknown names as they are."""
+
+    def __missing__(self, key: str) -> str:
+        return key
+
+
+def declaration() -> Callable[[], None]:
+    """`declare` of `__main__.py`, which cannot be imported by that name here."""
+    spec = importlib.util.spec_from_file_location("estate_program", ROOT / "__main__.py")
+    assert spec is not None, "no __main__.py"
+    assert spec.loader is not None, "no loader"
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    declare: Callable[[], None] = module.declare
+    return declare
+
+
+def stack_configuration(stack: str) -> dict[str, str]:
+    """What the committed stack sets, as the engine hands it to a program: structures as JSON."""
+    content = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())
+    given = {key: value for key, value in (content.get("config") or {}).items()}
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in given.items()}
+
+
+def recorded(stack: str, **sections: Mapping[str, Any]) -> Program:
+    """What the program declares for a committed stack; `switches={"warehouse": True}` changes parts of a section."""
+    configuration = stack_configuration(stack)
+    for name, values in sections.items():
+        key = f"{PROJECT}:{name}"
+        configuration[key] = json.dumps({**json.loads(configuration.get(key, "{}")), **values})
+    recorder = Recorder()
+    pulumi.runtime.set_mocks(recorder, project=PROJECT, stack=stack, preview=False)
+    pulumi.runtime.set_all_config(configuration)
+    pulumi.runtime.test(declaration())()
+    return Program(recorder.resources)
+
+
+@functools.cache
+def with_everything(stack: str) -> Program:
+    """A committed stack with every feature switched on, so that no rule passes because there is nothing to look at."""
+    return recorded(stack, switches={"warehouse": True, "fan_out": True, "object_lock": True})
