@@ -101,7 +101,7 @@ class Storage(pulumi.ComponentResource):
 
 
 def _lake_rules(estate: Estate) -> list[LifecycleRule]:
-    """Bronze is read once and kept: its files get cheaper. S3 leaves objects below 128 KB, most of its log, where they are."""
+    """Bronze is read once and kept: its files get cheaper. S3 moves no object below 128 KB, as most of its log is."""
     days = estate.config.retention.bronze_to_infrequent_access
     transition = aws.s3.BucketLifecycleConfigurationRuleTransitionArgs(days=days, storage_class="STANDARD_IA")
     bronze = LifecycleRule(

@@ -1,4 +1,4 @@
-"""The policy suite: the whole program breaks none of the rules, and every rule is broken by a bad example of its own."""
+"""The policy suite: the whole program breaks none of the rules, and each rule finds a bad example of its own."""
 
 import json
 from collections.abc import Mapping, Sequence
