@@ -5,12 +5,17 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from moto import mock_aws
 
 from runtime import metrics as reporting
-from runtime.metrics import FRESHNESS, NAMESPACE, REJECT_RATIO, RETRIES, Metrics, metrics
+from runtime.metrics import FRESHNESS, GAPS, NAMESPACE, REJECT_RATIO, RETRIES, Metrics, metrics
+from streaming import fetch, kinesis_client
+from streaming.fetch import DataLossError, ShardRange, ShardReader
 from streaming.freshness import Freshness
+from streaming.kinesis_client import StreamClient
+from streaming.kinesis_options import KinesisOptions
+from streaming.shards import Kind, Position
 from streaming.silver import Tally
 
 
@@ -172,6 +177,45 @@ def test_what_never_started_is_not_reported(service: Service, reported: Metrics)
     Freshness(reported, service.clock).look([("silver.stores", None)])
 
     assert service.requests == []
+
+
+def test_a_repeated_call_to_kinesis_is_reported(
+    service: Service, reported: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Throttled:
+        calls = 0
+
+        def list_shards(self, **_: str) -> dict[str, Any]:
+            self.calls += 1
+            if self.calls == 1:
+                refused: Any = {
+                    "Error": {"Code": "LimitExceededException"},
+                    "ResponseMetadata": {"HTTPStatusCode": 400},
+                }
+                raise ClientError(refused, "ListShards")
+            return {"Shards": []}
+
+    api = Throttled()
+    monkeypatch.setattr(kinesis_client, "connect", lambda region, endpoint: api)
+    monkeypatch.setattr(kinesis_client, "metrics", lambda: reported)
+
+    assert StreamClient("shop-crm", "eu-central-1", None, 10.0).shards() == []
+
+    assert service.sent == {(RETRIES, "shop-crm"): {"SampleCount": 1, "Sum": 1, "Minimum": 1, "Maximum": 1}}
+
+
+def test_a_gap_is_reported_before_the_query_fails_because_of_it(
+    service: Service, reported: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "metrics", lambda: reported)
+    client = StreamClient("shop-crm", "eu-central-1", None, 10.0)
+    options = KinesisOptions("shop-crm", "/nowhere")
+    task = ShardRange("shardId-0", 0, Position(Kind.AFTER_SEQUENCE_NUMBER, "7"), 86_400.0)
+
+    with pytest.raises(DataLossError):
+        ShardReader(client, options, task)._lost("records were trimmed")
+
+    assert service.sent[(GAPS, "shop-crm")]["Sum"] == 1
 
 
 def test_a_record_that_came_twice_is_not_faulty() -> None:
