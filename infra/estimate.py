@@ -271,7 +271,18 @@ def _assumptions() -> str:
 
 
 def _prices() -> str:
-    rows = ["## Prices", "", "| price | |", "|---|---|", *(f"| {name} | {price} |" for name, price in PRICES.items())]
+    told = (
+        "Of us-east-1, entered by hand and not fetched: AWS' price pages decide. Frankfurt mostly asks 0 to 20 % more."
+    )
+    rows = [
+        "## Prices",
+        "",
+        told,
+        "",
+        "| price | |",
+        "|---|---|",
+        *(f"| {name} | {price} |" for name, price in PRICES.items()),
+    ]
     return "\n".join([*rows, ""])
 
 
