@@ -3,9 +3,12 @@
 from infra.documents import Statement, statement
 from infra.estate import Estate
 
+# What jobs, and executors that read Kinesis, find the namespace in; `runtime/metrics.py` reads it.
+VARIABLE = "LAKEHOUSE_METRICS_NAMESPACE"
+
 
 def namespace(estate: Estate) -> str:
-    """The namespace of this environment's metrics; jobs are told in LAKEHOUSE_METRICS_NAMESPACE."""
+    """The namespace of this environment's metrics; jobs are told in `VARIABLE`."""
     return f"Lakehouse/{estate.config.environment}"
 
 

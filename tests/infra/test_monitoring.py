@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from infra.cost import RUNBOOK
+from infra.metrics import VARIABLE
 from lakehouse.contracts import load_contracts
 from lakehouse.policies import role_names
 from lakehouse.settings import CONTRACTS
@@ -127,6 +128,7 @@ def test_alarms_ask_only_for_metrics_that_the_jobs_send(program: Program) -> Non
     }
 
     assert asked == set(metrics.UNITS)
+    assert VARIABLE == metrics.NAMESPACE, "else jobs are told of a namespace in a variable that they do not read"
 
 
 @pytest.mark.parametrize(
