@@ -19,6 +19,7 @@ from infra.package import package
 from infra.query import Query, QueryArgs
 from infra.storage import Storage, StorageArgs
 from infra.streams import Streams, StreamsArgs
+from infra.tags import tag_everything
 from infra.warehouse import Warehouse, WarehouseArgs
 from lakehouse.contracts import load_contracts
 from lakehouse.settings import CONTRACTS
@@ -29,6 +30,8 @@ def declare() -> None:
     config = configuration.load(pulumi.Config("shopware-lakehouse"), aws.config.region)
     caller = aws.get_caller_identity_output()
     estate = Estate(config, load_contracts(CONTRACTS), caller.account_id, aws.get_partition_output().partition)
+
+    tag_everything(estate.tags)
 
     # Where data lies, and what protects it
     keys = Keys("keys", KeysArgs(estate))
@@ -47,6 +50,7 @@ def declare() -> None:
 
     # How people read it
     query = Query("query", QueryArgs(estate, keys, storage, catalog, governance))
+
     warehouse = None
     if config.switches.warehouse:
         warehouse = Warehouse("warehouse", WarehouseArgs(estate, keys, network, storage, catalog, governance))
@@ -54,11 +58,10 @@ def declare() -> None:
     # Who watches over it
     audit = Audit("audit", AuditArgs(estate, keys, storage, catalog))
     monitoring = Monitoring("monitoring", MonitoringArgs(estate, keys, storage, streams, compute, batch, audit))
-    cost = Cost("cost", CostArgs(estate, monitoring))
+    Cost("cost", CostArgs(estate, monitoring))
 
-    for name, value in outputs(
-        estate, storage, streams, compute, batch, governance, query, warehouse, monitoring, cost
-    ).items():
+    told = outputs(estate, storage, streams, compute, batch, governance, query, warehouse, monitoring)
+    for name, value in told.items():
         pulumi.export(name, value)
 
 

@@ -8,6 +8,7 @@ import pulumi
 from infra.config import EstateConfig
 from lakehouse.contract_model import CLASSIFICATIONS
 from lakehouse.contracts import Contracts
+from lakehouse.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ class Estate:
         """The ARN of a resource in this account, for policies that name it before it exists."""
         region = self.config.region if regional else ""
         return pulumi.Output.concat("arn:", self.partition, f":{service}:{region}:", self.account_id, ":", resource)
+
+    @property
+    def streaming_sources(self) -> tuple[str, ...]:
+        """The sources that come on a stream; the others come in files."""
+        return tuple(Settings.model_fields["streams"].default)
 
     def classification(self, table: str) -> str:
         """The strictest classification among a table's columns."""

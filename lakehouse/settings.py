@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -24,10 +25,17 @@ class Settings(BaseSettings):
     )
     trigger_seconds: float = Field(1.0, ge=0, description="Shortest time between two micro-batches of a query.")
     batch_records: int = Field(10_000, gt=0, description="Most records that a micro-batch takes from one shard.")
+    fail_on_data_loss: bool = Field(
+        True, description="Stop when records left a stream unread; false: go on, the gap is in the commit's lineage."
+    )
     shuffle_partitions: int = Field(2, gt=0, description="Tasks of a shuffle: about the cores of the job.")
     symlink_manifests: bool = Field(False, description="Keep Redshift Spectrum manifests beside every gold table.")
     compact_batches: int = Field(500, ge=0, description="A query compacts its table once in so many batches; 0: never.")
     time_travel_hours: float = Field(168.0, ge=168.0, description="How far back a table can be read, in hours.")
+    platform: Literal["local", "emr", "glue"] = Field(
+        "local", description="What runs Spark: this machine, or EMR or Glue, which set it up themselves."
+    )
+    delta_log_table: str = Field("", description="DynamoDB table that orders Delta's commits on S3; empty: none.")
     max_restarts: int = Field(5, ge=0, description="Restarts in a row of a failing query before its job gives up.")
     driver_memory: str = Field("2g", pattern=r"^\d+[mg]$", description="Heap of the Spark driver, such as 2g.")
     state_directory: Path = Field(Path(".lakehouse"), description="Logs, process ids and data of the local stack.")

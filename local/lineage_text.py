@@ -29,6 +29,7 @@ def describe_counts(lineage: Lineage) -> str:
         "undeclared " + ", ".join(f"{name} {number:,}" for name, number in sorted(lineage.drift.items()))
         if lineage.drift
         else "",
+        *(f"GAP: {gap}" for gap in lineage.gaps),
     ]
     return ", ".join(part for part in parts if part)
 

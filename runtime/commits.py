@@ -22,6 +22,15 @@ def last_transaction(spark: SparkSession, uri: str, app_id: str) -> int | None:
     return int(found.get()) if found.isDefined() else None
 
 
+def transaction_ids(spark: SparkSession, uri: str) -> list[str]:
+    """All app ids that have committed to the table at `uri`."""
+    ids = delta_log(spark, uri).update(False, _none(spark), _none(spark)).transactions().keysIterator()
+    found = []
+    while ids.hasNext():
+        found.append(str(ids.next()))
+    return found
+
+
 @contextmanager
 def transaction(spark: SparkSession, app_id: str | None, number: int, metadata: str) -> Iterator[None]:
     """Every Delta write inside carries (`app_id`, `number`) and the lineage `metadata`.

@@ -90,7 +90,9 @@ class Counts:
 
 @dataclass(frozen=True)
 class Lineage:
-    """What one commit of ours says of its making. `drift` counts the fields that no contract declares."""
+    """What one commit of ours says of its making. `drift` counts the fields that no contract declares; `gaps` tells in
+    words which records may have been lost on the way.
+    """
 
     job: str
     query: str
@@ -100,21 +102,21 @@ class Lineage:
     inputs: tuple[Input, ...] = ()
     counts: Counts = Counts()
     drift: Mapping[str, int] = field(default_factory=dict)
+    gaps: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """The text for a commit's userMetadata."""
-        return json.dumps(
-            {
-                "job": self.job,
-                "query": self.query,
-                "batch": self.batch,
-                "code": self.code,
-                "contract": self.contract,
-                "inputs": [each.to_json() for each in self.inputs],
-                "counts": self.counts.to_json(),
-                "drift": dict(self.drift),
-            }
-        )
+        content = {
+            "job": self.job,
+            "query": self.query,
+            "batch": self.batch,
+            "code": self.code,
+            "contract": self.contract,
+            "inputs": [each.to_json() for each in self.inputs],
+            "counts": self.counts.to_json(),
+            "drift": dict(self.drift),
+        }
+        return json.dumps(content | ({"gaps": list(self.gaps)} if self.gaps else {}))
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,7 @@ def read_lineage(metadata: str | None) -> Lineage | None:
             inputs=tuple(_input(each) for each in found["inputs"]),
             counts=_counts(found.get("counts") or {}),
             drift={str(name): int(number) for name, number in (found.get("drift") or {}).items()},
+            gaps=tuple(str(gap) for gap in found.get("gaps") or ()),
         )
     except (ValueError, TypeError, KeyError, AttributeError):
         return None

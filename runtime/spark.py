@@ -28,36 +28,23 @@ def create_session(application: str, settings: Settings, archive_classes_to: Pat
     """A session with Delta and S3A for the job called `application`, running in this process.
 
     With `archive_classes_to` its JVM writes there, when it ends, the archive that later sessions start from.
-    Reads `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, … from the environment; on EMR and Glue, where Spark is already
-    set up by the platform, only the SQL settings take effect. Raises LakehouseError when Java or a jar is missing.
+    Reads `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, … from the environment. On EMR and Glue, which set Spark up
+    themselves, it adds only what the SQL asks for. Raises LakehouseError when Java or a jar is missing.
     """
-    os.environ["JAVA_HOME"] = str(java_home())
-    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     builder = SparkSession.builder.appName(application)
-    if "spark.master" not in os.environ.get("PYSPARK_SUBMIT_ARGS", ""):
-        builder = builder.master("local[*]")
     configuration: dict[str, bool | float | int | str | None] = {
-        # On Java's own class path rather than `spark.jars`: only those classes can be archived.
-        "spark.driver.extraClassPath": os.pathsep.join(str(path) for path in jar_paths()),
-        "spark.driver.memory": settings.driver_memory,
-        # One machine, short batches: start fast and leave the cores to the work instead of to the optimising compiler.
-        "spark.driver.extraJavaOptions": (
-            "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -Djava.net.preferIPv4Stack=true"
-            f" {_archive_option(archive_classes_to)}"
-        ),
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
-        "spark.sql.warehouse.dir": str(settings.state_directory.absolute() / "spark-warehouse"),
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         **SMALL_BATCHES,
-        **_s3a(),
+        **_log_store(settings),
     }
+    if settings.platform == "local":
+        configuration |= _one_machine(settings, archive_classes_to)
+        if "spark.master" not in os.environ.get("PYSPARK_SUBMIT_ARGS", ""):
+            builder = builder.master("local[*]")
     if settings.root.startswith("s3"):
         # S3 has no rename: checkpoint files are written where they belong, and aborted when they fail.
         configuration["spark.sql.streaming.checkpointFileManagerClass"] = (
@@ -66,6 +53,41 @@ def create_session(application: str, settings: Settings, archive_classes_to: Pat
     session = builder.config(map=configuration).getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     return session
+
+
+def _one_machine(settings: Settings, archive_classes_to: Path | None) -> dict[str, str]:
+    """Spark in this process, on our Java and jars: start fast and leave the cores to the work."""
+    os.environ["JAVA_HOME"] = str(java_home())
+    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    return {
+        # On Java's own class path rather than `spark.jars`: only those classes can be archived.
+        "spark.driver.extraClassPath": os.pathsep.join(str(path) for path in jar_paths()),
+        "spark.driver.memory": settings.driver_memory,
+        # Short batches on few cores: these are better used for the work than for the optimising compiler.
+        "spark.driver.extraJavaOptions": (
+            "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -Djava.net.preferIPv4Stack=true"
+            f" {_archive_option(archive_classes_to)}"
+        ),
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.warehouse.dir": str(settings.state_directory.absolute() / "spark-warehouse"),
+        **_s3a(),
+    }
+
+
+def _log_store(settings: Settings) -> dict[str, str]:
+    """On AWS two drivers must not overwrite each other's commit: S3 has no order of its own, a DynamoDB table has."""
+    if not settings.delta_log_table:
+        return {}
+    store = "io.delta.storage.S3DynamoDBLogStore"
+    return {
+        "spark.delta.logStore.s3.impl": store,
+        "spark.delta.logStore.s3a.impl": store,
+        f"spark.{store}.ddb.tableName": settings.delta_log_table,
+        f"spark.{store}.ddb.region": settings.region,
+    }
 
 
 def _archive_option(archive_to: Path | None) -> str:

@@ -11,8 +11,8 @@ from lakehouse.contracts import Contracts
 from lakehouse.layout import Layout, spark_path
 from lakehouse.schemas import envelope_type
 from lakehouse.settings import Settings
-from runtime.checkpoints import checkpoint_id, progress
-from runtime.commits import CODE_VERSION, transaction
+from runtime.checkpoints import CheckpointError, batch_offsets, checkpoint_id, progress
+from runtime.commits import CODE_VERSION, last_transaction, transaction
 from runtime.compaction import compact, due
 from runtime.delta_log import DeltaLog
 from runtime.failpoints import failpoint
@@ -21,6 +21,8 @@ from runtime.restores import refuse_restored
 from runtime.storage import Storage
 from runtime.tables import ensure_table
 from streaming.kinesis import KinesisDataSource
+from streaming.ledger import Ledger
+from streaming.shards import Kind, Offset, Position
 
 log = logging.getLogger(__name__)
 BRONZE_PROPERTIES = {"delta.appendOnly": "true", "delta.checkpointInterval": "200"}
@@ -49,28 +51,34 @@ def start(
 ) -> StreamingQuery:
     """Starts the long-running query that appends the source's stream to its bronze table.
 
-    Raises LakehouseError when somebody restored the table to an older version, or the checkpoint is damaged.
+    With a new checkpoint it goes on behind the records that the table holds. Raises LakehouseError when somebody
+    restored the table to an older version, or the checkpoint is damaged or older than the table.
     """
     layout = Layout(settings.root)
     uri, checkpoint = layout.table(f"bronze.{source}"), layout.checkpoint("bronze", source)
     ensure_table(spark, uri, envelope_type(contracts), ["ingest_date"], BRONZE_PROPERTIES)
     refuse_restored(DeltaLog(settings.root, f"bronze.{source}"))
-    progress(Storage.open(checkpoint))
+    ledger = Ledger(Storage.open(f"{checkpoint}/ledger"))
+    if _planned(spark, uri, Storage.open(checkpoint), source) < 0:
+        ledger.note_resume(_last_records(spark, uri, settings.streams[source]))
     spark.dataSource.register(KinesisDataSource)
 
     def append(records: DataFrame, batch: int) -> None:
-        """1 Read the batch once and hold it. 2 Count it by shard, for its lineage. 3 Append it in one commit whose
-        transaction id makes a second attempt a no-op.
+        """1 Read the batch once and hold it. 2 Count it by shard and look for gaps, for its lineage. 3 Append it in one
+        commit whose transaction id makes a second attempt a no-op.
         """
         app_id = f"{checkpoint_id(Storage.open(checkpoint))}:bronze.{source}"
         # 1
         held = records.persist()
         # 2
         ranges = shard_ranges(held)
+        # A query that stops at a gap can only have passed one over where it began.
+        may_pass = batch == 0 or not settings.fail_on_data_loss
+        gaps = _gaps(Storage.open(checkpoint), ledger, batch) if may_pass else ()
         # 3
         failpoint("bronze.before_commit")
-        if ranges:
-            with transaction(records.sparkSession, app_id, batch, lineage(source, batch, ranges)):
+        if ranges or gaps:
+            with transaction(records.sparkSession, app_id, batch, lineage(source, batch, ranges, gaps)):
                 rows = envelope(held, F.current_timestamp())
                 rows.coalesce(1).write.format("delta").mode("append").save(spark_path(uri))
         failpoint("bronze.after_commit")
@@ -85,10 +93,48 @@ def start(
         .option("region", settings.region)
         .option("ledger", f"{checkpoint}/ledger")
         .option("maxRecordsPerShard", settings.batch_records)
+        .option("failOnDataLoss", str(settings.fail_on_data_loss).lower())
         .load()
     )
     writer = records.writeStream.queryName(f"bronze.{source}").foreachBatch(append)
     return writer.option("checkpointLocation", spark_path(checkpoint)).trigger(**trigger).start()
+
+
+def _planned(spark: SparkSession, uri: str, checkpoint: Storage, source: str) -> int:
+    """The last batch that the checkpoint plans. Raises CheckpointError for a checkpoint that was put back to an earlier
+    state: Delta would take its next batches for old ones, and leave them out without a word.
+    """
+    planned = progress(checkpoint).planned
+    if checkpoint.read("metadata") is None:
+        return planned
+    newest = last_transaction(spark, uri, f"{checkpoint_id(checkpoint)}:bronze.{source}")
+    if newest is not None and newest > planned:
+        raise CheckpointError(
+            f"{checkpoint.uri} ends at batch {planned}, but {uri} holds batch {newest}: put the checkpoint's newest "
+            "state back, or remove the whole folder: a new one goes on behind the table's records (docs/operating.md)"
+        )
+    return planned
+
+
+def _last_records(spark: SparkSession, uri: str, stream: str) -> dict[str, Position]:
+    """The place of the last record of each shard of the stream that the table holds. Reads all of the table."""
+    rows = spark.read.format("delta").load(spark_path(uri)).where(F.col("record_id").startswith(f"{stream}/shardId-"))
+    part = F.split("record_id", "/")
+    shard, sequence = part.getItem(1).alias("shard"), part.getItem(2)
+    order = F.struct(F.length(sequence), sequence)
+    arrived = F.unix_micros("arrived_at") / 1_000_000
+    last = rows.groupBy(shard).agg(F.max_by(sequence, order).alias("last"), F.max_by(arrived, order).alias("arrived"))
+    return {
+        row["shard"]: Position(Kind.AFTER_SEQUENCE_NUMBER, row["last"], float(row["arrived"])) for row in last.collect()
+    }
+
+
+def _gaps(checkpoint: Storage, ledger: Ledger, batch: int) -> tuple[str, ...]:
+    """What the batch passed over unread, in words, as planning and its tasks noted it."""
+    (content,) = batch_offsets(checkpoint, batch)
+    offset = Offset.from_json(content)
+    entries = ledger.of_epoch(offset.epoch, offset.reads).values()
+    return (*offset.losses, *(entry.gap for entry in entries if entry.gap))
 
 
 def shard_ranges(records: DataFrame) -> list[Row]:
@@ -98,7 +144,7 @@ def shard_ranges(records: DataFrame) -> list[Row]:
     return shards.agg(*bounds, F.count("*").alias("records")).orderBy("shard_id").collect()
 
 
-def lineage(source: str, batch: int, ranges: Sequence[Row]) -> str:
+def lineage(source: str, batch: int, ranges: Sequence[Row], gaps: tuple[str, ...] = ()) -> str:
     """What the commit of such a batch says of where it is from, as JSON."""
     inputs = tuple(ShardInput(row["stream"], row["shard_id"], row["from"], row["to"], row["records"]) for row in ranges)
     count = sum(each.records for each in inputs)
@@ -110,4 +156,5 @@ def lineage(source: str, batch: int, ranges: Sequence[Row]) -> str:
         contract="",
         inputs=inputs,
         counts=Counts(read=count, valid=count, inserted=count),
+        gaps=gaps,
     ).to_json()

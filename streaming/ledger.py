@@ -5,10 +5,11 @@ writes that end here, put-if-absent, before it hands over a row. The folder belo
 
     <epoch>/<shard>.json   what the epoch took from the shard, and where the next epoch goes on
     idle.json              until when a stream without new records was seen to have none
+    resume.json            where a new query goes on behind records that an earlier checkpoint brought into its sink
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ KEPT_EPOCHS = 100
 # Ledger requests at once; each is one small object.
 CONNECTIONS = 16
 IDLE = "idle.json"
+RESUME = "resume.json"
 
 
 class LedgerError(LakehouseError):
@@ -131,6 +133,15 @@ class Ledger:
         """Until when nothing had arrived after the epoch; None if that was not noted."""
         content = json.loads(self.storage.read(IDLE) or b"{}")
         return float(content["complete_until"]) if content.get("epoch") == epoch else None
+
+    def note_resume(self, read: Mapping[str, Position]) -> None:
+        """Tells a query that has no epoch yet the last record of each shard that its sink holds."""
+        self.storage.put(RESUME, json.dumps({shard: position.to_json() for shard, position in read.items()}).encode())
+
+    def resume(self) -> dict[str, Position]:
+        """The last record of each shard that the sink holds; empty where nothing was noted."""
+        content = json.loads(self.storage.read(RESUME) or b"{}")
+        return {shard: Position.from_json(position) for shard, position in content.items()}
 
     def forget_before(self, epoch: int) -> None:
         """Removes the entries of all earlier epochs."""

@@ -14,6 +14,7 @@ from enum import Enum, auto
 from obstore.exceptions import BaseError as ObjectStoreError
 
 from lakehouse.errors import LakehouseError
+from runtime.metrics import GAPS, metrics
 from runtime.storage import Storage
 from streaming.fetch import DataLossError, ShardRange, past_retention
 from streaming.kinesis_client import (
@@ -26,7 +27,16 @@ from streaming.kinesis_client import (
 )
 from streaming.kinesis_options import KinesisOptions
 from streaming.ledger import KEPT_EPOCHS, Ledger
-from streaming.shards import Kind, Offset, Position, Shard, ShardLineageError, advance, start_positions
+from streaming.shards import (
+    Kind,
+    Offset,
+    Position,
+    Shard,
+    ShardLineageError,
+    advance,
+    resume_positions,
+    start_positions,
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -79,11 +89,12 @@ class Planner:
         self._listing: list[Shard] = []
         self._listed_at = self._noted_at = float("-inf")
         self._listing_doubted = False
+        self._losses: list[str] = []
 
     def resume(self, offset: Offset) -> None:
         """Takes the offset as the epoch that is running or done; all after it is planned from there."""
         if self._current is None or offset.epoch != self._current.epoch:
-            self._current, self._positions = offset, None
+            self._current, self._positions, self._losses = offset, None, []
 
     def ranges(self, offset: Offset) -> list[ShardRange]:
         """The tasks of the offset's batch."""
@@ -121,7 +132,7 @@ class Planner:
             return self._current
         epoch = self._current.epoch + 1 if self._current else 1  # 4
         created = self._summary.created if self._summary else None
-        return Offset(epoch, created, dict(self._positions), reads)
+        return Offset(epoch, created, dict(self._positions), reads, tuple(self._losses))
 
     def clean(self, committed: Offset) -> None:
         """Removes ledger entries that no restart can need any more. A failure is for the next time to mend."""
@@ -134,6 +145,9 @@ class Planner:
 
     def _starts(self) -> dict[str, Position]:
         summary, initial = self._refresh(Offset()), self._options.initial_position
+        read = self._ledger.resume()
+        if read:
+            return self._behind_the_sink(read, summary)
         if initial.kind is Kind.TRIM_HORIZON:
             return start_positions(self._listing, Position(Kind.TRIM_HORIZON), open_only=False)
         # "Latest" is a time, fixed now: an iterator of that name would skip what arrives before its first use.
@@ -141,6 +155,17 @@ class Planner:
         latest = initial.timestamp is None
         position = Position(Kind.AT_TIMESTAMP, repr(moment), moment if latest else None)
         return start_positions(self._listing, position, open_only=latest)
+
+    def _behind_the_sink(self, read: Mapping[str, Position], summary: StreamSummary) -> dict[str, Position]:
+        """The positions of a query whose sink holds records already; those of an earlier stream count for nothing."""
+        created = summary.created or 0.0
+        current = {each: position for each, position in read.items() if (position.complete_until or created) >= created}
+        earlier = sorted(read.keys() - current.keys())
+        if earlier:
+            self._lost(
+                f"an earlier stream of this name was read up to {', '.join(read[each].value for each in earlier)}"
+            )
+        return resume_positions(self._listing, current, summary.retention_seconds)
 
     def _ends(self, offset: Offset) -> dict[str, Position]:
         entries = self._ledger.of_epoch(offset.epoch, offset.reads)
@@ -162,13 +187,24 @@ class Planner:
         try:
             positions, losses = advance(positions, self._listing, accept_loss=not self._options.fail_on_data_loss)
         except ShardLineageError as error:
+            self._report_gap()
             raise DataLossError(
                 f"stream {self._client.stream}: {error}. Records may be lost. Bring them back from the archive first, "
                 "then go on without them with failOnDataLoss=false, or start with a new checkpoint folder"
             ) from error
         for loss in losses:
-            LOG.error("stream %s: %s (failOnDataLoss=false: going on)", self._client.stream, loss)
+            self._lost(f"{loss} (failOnDataLoss=false: going on)")
         return positions
+
+    def _lost(self, what: str) -> None:
+        """Keeps the loss for the next epoch, whose offset carries it on."""
+        self._losses.append(f"stream {self._client.stream}: {what}; records may be lost")
+        LOG.error("%s", self._losses[-1])
+        self._report_gap()
+
+    def _report_gap(self) -> None:
+        metrics().observe(GAPS, 1, Stream=self._client.stream)
+        metrics().flush(at_once=True)
 
     def _refresh(self, known: Offset) -> StreamSummary:
         """Asks for the stream and its shards anew. Raises StreamReplaced when it is not the offset's stream."""

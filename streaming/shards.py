@@ -69,22 +69,25 @@ class Position:
 class Offset:
     """One epoch: the positions at which it starts, and the shards that its batch reads.
 
-    `stream_created` (epoch seconds) tells a stream from a later one of the same name. Epoch 0 is before everything.
+    `stream_created` (epoch seconds) tells a stream from a later one of the same name. `losses` tells in words which
+    records it passes over without having read them. Epoch 0 is before everything.
     """
 
     epoch: int = 0
     stream_created: float | None = None
     shards: Mapping[str, Position] = field(default_factory=dict)
     reads: tuple[str, ...] = ()
+    losses: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The offset for Spark's offset log."""
-        return {
+        content: dict[str, Any] = {
             "epoch": self.epoch,
             "stream_created": self.stream_created,
             "shards": {shard: position.to_json() for shard, position in self.shards.items()},
             "reads": list(self.reads),
         }
+        return content | ({"losses": list(self.losses)} if self.losses else {})
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Offset":
@@ -95,6 +98,7 @@ class Offset:
                 content["stream_created"],
                 {shard: Position.from_json(position) for shard, position in content["shards"].items()},
                 tuple(content["reads"]),
+                tuple(content.get("losses", ())),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise LakehouseError(
@@ -120,6 +124,34 @@ def start_positions(listing: Sequence[Shard], position: Position, *, open_only: 
         for shard in listing
         if (shard.open if open_only else not listed.intersection(shard.parents))
     }
+
+
+def resume_positions(
+    listing: Sequence[Shard], read: Mapping[str, Position], retention_seconds: float
+) -> dict[str, Position]:
+    """Where a new query goes on behind what is in its sink: `read` has the place of the last record of each shard.
+
+    1. The ancestors of a shard that was read are finished: a child's turn comes after its parents.
+    2. A shard that was read goes on there. One that was not starts with its first record, unless parents that are not
+       finished come first.
+    3. A shard that was read and is not listed any more was finished when a child of it was read, or when the sink has
+       records of a later time than the shard can have kept its own. Otherwise it stays, for `advance` to tell the loss.
+    """
+    listed = {shard.shard_id: shard for shard in listing}
+    parents = [parent for shard_id in read if shard_id in listed for parent in listed[shard_id].parents]
+    finished = _reachable(parents, lambda each: listed[each].parents if each in listed else ())  # 1
+    positions = {  # 2
+        shard.shard_id: read.get(shard.shard_id, Position(Kind.TRIM_HORIZON))
+        for shard in listing
+        if shard.shard_id not in finished
+        and (shard.shard_id in read or all(each in finished or each not in listed for each in shard.parents))
+    }
+    newest = max((position.complete_until or 0.0 for position in read.values()), default=0.0)
+    for shard_id, position in read.items():  # 3
+        kept_until = (position.complete_until or 0.0) + retention_seconds
+        if shard_id not in listed and shard_id not in finished and newest <= kept_until:
+            positions[shard_id] = position
+    return positions
 
 
 def advance(

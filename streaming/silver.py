@@ -23,7 +23,7 @@ from lakehouse.schemas import rejected_type, struct_type
 from lakehouse.settings import Settings
 from lakehouse.silver import INSERT, UPDATE, Bounds
 from runtime.checkpoints import CheckpointError, Progress, checkpoint_id, delta_range, progress
-from runtime.commits import CODE_VERSION, last_transaction, transaction
+from runtime.commits import CODE_VERSION, last_transaction, transaction, transaction_ids
 from runtime.compaction import compact, due
 from runtime.delta_log import DeltaLog
 from runtime.failpoints import failpoint
@@ -282,7 +282,7 @@ def start(spark: SparkSession, table: SilverTable, trigger: dict[str, str]) -> S
     """Starts the long-running query of one silver table on its bronze table's checkpoint.
 
     Raises LakehouseError when the table does not fit its contract, somebody restored it to an older version, or its
-    checkpoint is damaged or older than the table.
+    checkpoint is damaged, older than the table, or new while the table is not.
     """
     table.ensure(spark)
     for log_of in (f"silver.{table.silver.name}", f"rejected.{table.source.name}"):
@@ -291,6 +291,8 @@ def start(spark: SparkSession, table: SilverTable, trigger: dict[str, str]) -> S
     found = progress(checkpoint)
     if found.planned >= 0:
         _refuse_older(spark, table, checkpoint, found)
+    else:
+        _refuse_new(spark, table, checkpoint)
     recover = found.torn
 
     def run(bronze: DataFrame, batch: int) -> None:
@@ -313,6 +315,20 @@ def start(spark: SparkSession, table: SilverTable, trigger: dict[str, str]) -> S
     rows = spark.readStream.format("delta").load(spark_path(table.bronze_uri))
     writer = rows.writeStream.queryName(f"silver.{table.silver.name}").foreachBatch(run)
     return writer.option("checkpointLocation", spark_path(table.checkpoint)).trigger(**trigger).start()
+
+
+def _refuse_new(spark: SparkSession, table: SilverTable, checkpoint: Storage) -> None:
+    """Raises CheckpointError for a checkpoint that was lost while its tables were kept: from the start of bronze, what
+    was rejected would be rejected again, and the last batch may have left its rejected rows without its silver rows.
+    """
+    query = f":silver.{table.silver.name}"
+    ids = [*transaction_ids(spark, table.silver_uri), *transaction_ids(spark, table.rejected_uri)]
+    if any(each.removesuffix(":rejected").endswith(query) and not each.startswith("redrive:") for each in ids):
+        raise CheckpointError(
+            f"{checkpoint.uri} is new, but the tables of {table.silver.name} hold another checkpoint's batches: put "
+            f"that checkpoint back, or remove {table.silver_uri}, {table.rejected_uri} and {checkpoint.uri} together: "
+            "they are made again from bronze (docs/operating.md)"
+        )
 
 
 def _refuse_older(spark: SparkSession, table: SilverTable, checkpoint: Storage, found: Progress) -> None:

@@ -109,7 +109,7 @@ def recorded(stack: str, **sections: Mapping[str, Any]) -> Program:
     recorder = Recorder()
     pulumi.runtime.set_mocks(recorder, project=PROJECT, stack=stack, preview=False)
     pulumi.runtime.set_all_config(configuration)
-    pulumi.runtime.test(declaration())()
+    pulumi.runtime.test(declaration())()  # type: ignore[no-untyped-call]
     return Program(recorder.resources)
 
 

@@ -137,3 +137,21 @@ def test_a_batch_whose_end_nobody_noted_is_repeated_with_the_same_outcome(
     stream.deliver(RECORDS[4:])
     stream.run()
     assert_as_the_oracle_says(stream.lake, [*RECORDS])
+
+
+def test_a_deleted_checkpoint_over_kept_tables_is_refused_and_all_three_are_made_again(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    """From the start of bronze, what was rejected would be rejected a second time."""
+    stream = Stream(spark, tmp_path)
+    stream.deliver([*RECORDS])
+    stream.run()
+    shutil.rmtree(stream.checkpoint)
+    told = f"{stream.checkpoint} is new, but the tables of validated_pos hold another checkpoint's batches: put that"
+    with pytest.raises(CheckpointError, match=told):
+        stream.run()
+    assert_as_the_oracle_says(stream.lake, [*RECORDS])
+    for folder in (stream.table.silver_uri, stream.table.rejected_uri):
+        shutil.rmtree(folder)
+    stream.run()
+    assert_as_the_oracle_says(stream.lake, [*RECORDS])

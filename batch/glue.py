@@ -1,0 +1,75 @@
+"""A batch job on Glue: `--lakehouse_job reference|pos|inventory|campaigns|maintenance`, and settings as
+`--lakehouse_<setting>`.
+"""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import pairwise
+
+from batch.ingest import ingest
+from batch.maintenance import maintain
+from lakehouse.contracts import Contracts, load_contracts
+from lakehouse.errors import LakehouseError
+from lakehouse.settings import Settings, load_settings
+from runtime.leases import Leases
+from runtime.spark import create_session
+
+PREFIX = "--lakehouse_"
+JOB = "job"
+MAINTENANCE, REFERENCE = "maintenance", "reference"
+
+
+def main() -> None:
+    """Runs one job to its end; an error ends the process with exit code 1, which Glue shows as a failed run."""
+    given = arguments(sys.argv[1:])
+    job = given.pop(JOB, "")
+    os.environ |= {f"LAKEHOUSE_{name.upper()}": value for name, value in given.items()}
+    try:
+        run(job, load_settings())
+    except LakehouseError as error:
+        print(f"batch {job}: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def run(job: str, settings: Settings) -> None:
+    """Takes in new files of one source, or of all reference data, or maintains the tables.
+
+    Raises LakehouseError for an unknown job, a refused file, or a table that another process writes.
+    """
+    contracts = load_contracts(settings.contracts_directory)
+    sources = _sources(job, contracts, settings)
+    with Leases(settings.root, f"batch {job}", [f"bronze.{each}" for each in sources]):
+        spark = create_session(f"lakehouse batch {job}", settings)
+        if job == MAINTENANCE:
+            for maintained in maintain(spark, settings, contracts):
+                print(maintained)
+        refused: list[str] = []
+        for source in sources:
+            done = ingest(spark, contracts, source, settings.landing, settings.root, lambda: datetime.now(UTC))
+            print(done)
+            refused += done.refused
+    if refused:
+        raise LakehouseError(f"{len(refused)} file(s) refused: {'; '.join(refused)}")
+
+
+def arguments(given: Sequence[str]) -> dict[str, str]:
+    """Ours among the arguments that Glue hands to a script: `--lakehouse_root s3://…` as `root`."""
+    pairs = pairwise(given)
+    return {name.removeprefix(PREFIX): value for name, value in pairs if name.startswith(PREFIX)}
+
+
+def _sources(job: str, contracts: Contracts, settings: Settings) -> Sequence[str]:
+    jobs: Mapping[str, Sequence[str]] = {
+        MAINTENANCE: (),
+        REFERENCE: contracts.references,
+        **{
+            source: (source,)
+            for source in contracts.sources
+            if source not in settings.streams and source not in contracts.references
+        },
+    }
+    if job not in jobs:
+        raise LakehouseError(f"{job!r} is no batch job: choose one of {', '.join(jobs)}")
+    return jobs[job]

@@ -1,0 +1,187 @@
+"""The batch jobs on Glue: landing files into bronze, daily and hourly, and the upkeep of all tables."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+
+from infra.catalog import Catalog
+from infra.compute import job_statements
+from infra.documents import document, statement, trust
+from infra.estate import Estate
+from infra.keys import READ, Keys
+from infra.metrics import may_publish, namespace
+from infra.network import Network
+from infra.package import Code
+from infra.storage import PREFIXES, Storage
+
+GLUE, PYTHON = "6.0", "3"
+WORKER, WORKERS = "G.1X", 2
+TIMEOUT_MINUTES = 60
+MAINTENANCE = "maintenance"
+REFERENCE = "reference"
+# UTC: the tills' files of a day are there by three; the warehouses' come every hour.
+DAILY, HOURLY, NIGHTLY = "cron(15 3 * * ? *)", "cron(10 * * * ? *)", "cron(30 1 * * ? *)"
+SCHEDULES: Mapping[str, str] = {REFERENCE: DAILY, "inventory": HOURLY, MAINTENANCE: NIGHTLY}
+WRITES = tuple(prefix for prefix in PREFIXES if prefix != "archive/")
+
+
+@dataclass(frozen=True)
+class BatchArgs:
+    """What the jobs run on, read and write."""
+
+    estate: Estate
+    keys: Keys
+    network: Network
+    storage: Storage
+    catalog: Catalog
+    code: Code
+
+
+class Batch(pulumi.ComponentResource):
+    """A Glue job with a trigger for each source that comes in files, for the reference data together, and for upkeep.
+
+    Each runs once at a time, twice more when it fails. Costs 0.44 USD an hour and worker while one runs.
+    """
+
+    def __init__(self, name: str, args: BatchArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("lakehouse:estate:Batch", name, None, opts)
+        self._name, self._args, self._estate = name, args, args.estate
+        self._child = pulumi.ResourceOptions(parent=self)
+        group = aws.cloudwatch.LogGroup(
+            name,
+            name=f"/{self._estate.name('batch')}",
+            retention_in_days=self._estate.config.retention.logs,
+            kms_key_id=args.keys.arn("logs"),
+            opts=self._child,
+        )
+        self.log_group_name = group.name
+        self.role = self._role(group.arn)
+        security = self._security()
+        connection = self._connection()
+        names = [*self._sources(), REFERENCE, MAINTENANCE]
+        self.jobs = {job: self._job(job, security, connection) for job in names}
+        for job, declared in self.jobs.items():
+            aws.glue.Trigger(
+                f"{name}-{job}",
+                name=self._estate.name(job),
+                type="SCHEDULED",
+                schedule=SCHEDULES.get(job, DAILY),
+                start_on_creation=True,
+                actions=[aws.glue.TriggerActionArgs(job_name=declared.name, timeout=TIMEOUT_MINUTES)],
+                opts=self._child,
+            )
+        self.register_outputs({"jobs": {job: declared.name for job, declared in self.jobs.items()}})
+
+    def _sources(self) -> list[str]:
+        """The facts that come in files: neither on a stream nor reference data."""
+        contracts = self._estate.contracts
+        streaming = self._estate.streaming_sources
+        return [each for each in contracts.sources if each not in streaming and each not in contracts.references]
+
+    def _job(self, job: str, security: pulumi.Output[str], connection: pulumi.Output[str]) -> aws.glue.Job:
+        storage, code = self._args.storage, self._args.code
+        arguments: dict[str, pulumi.Input[str]] = {
+            "--job-language": "python",
+            "--datalake-formats": "delta",
+            "--extra-py-files": code.wheel,
+            "--extra-jars": code.jars,
+            "--enable-metrics": "true",
+            "--enable-continuous-cloudwatch-log": "true",
+            "--continuous-log-logGroup": self.log_group_name,
+            "--TempDir": pulumi.Output.concat(storage.artifacts.uri, "/temporary/glue/"),
+            "--lakehouse_job": job,
+            "--lakehouse_platform": "glue",
+            "--lakehouse_root": storage.lake.uri,
+            "--lakehouse_landing": storage.landing.uri,
+            "--lakehouse_region": self._estate.config.region,
+            "--lakehouse_delta_log_table": storage.log_table.name,
+            "--lakehouse_metrics_namespace": namespace(self._estate),
+        }
+        return aws.glue.Job(
+            f"{self._name}-{job}",
+            name=self._estate.name(job),
+            description=f"Lakehouse: {job}",
+            role_arn=self.role.arn,
+            glue_version=GLUE,
+            worker_type=WORKER,
+            number_of_workers=WORKERS,
+            timeout=TIMEOUT_MINUTES,
+            max_retries=2,
+            execution_property=aws.glue.JobExecutionPropertyArgs(max_concurrent_runs=1),
+            command=aws.glue.JobCommandArgs(name="glueetl", python_version=PYTHON, script_location=code.glue_script),
+            default_arguments=arguments,
+            security_configuration=security,
+            connections=[connection],
+            opts=self._child,
+        )
+
+    def _security(self) -> pulumi.Output[str]:
+        keys = self._args.keys
+        return aws.glue.SecurityConfiguration(
+            self._name,
+            name=self._estate.name("batch"),
+            encryption_configuration=aws.glue.SecurityConfigurationEncryptionConfigurationArgs(
+                cloudwatch_encryption=(
+                    aws.glue.SecurityConfigurationEncryptionConfigurationCloudwatchEncryptionArgs(
+                        cloudwatch_encryption_mode="SSE-KMS", kms_key_arn=keys.arn("logs")
+                    )
+                ),
+                job_bookmarks_encryption=(
+                    aws.glue.SecurityConfigurationEncryptionConfigurationJobBookmarksEncryptionArgs(
+                        job_bookmarks_encryption_mode="CSE-KMS", kms_key_arn=keys.arn("artifacts")
+                    )
+                ),
+                s3_encryption=aws.glue.SecurityConfigurationEncryptionConfigurationS3EncryptionArgs(
+                    s3_encryption_mode="SSE-KMS", kms_key_arn=keys.arn("lake")
+                ),
+            ),
+            opts=self._child,
+        ).name
+
+    def _connection(self) -> pulumi.Output[str]:
+        """Puts the jobs into the private network: from there they reach AWS through its endpoints only."""
+        network = self._args.network
+        zones = aws.get_availability_zones_output(state="available").names
+        return aws.glue.Connection(
+            self._name,
+            name=self._estate.name("network"),
+            connection_type="NETWORK",
+            physical_connection_requirements=aws.glue.ConnectionPhysicalConnectionRequirementsArgs(
+                availability_zone=zones[0],
+                subnet_id=network.private_subnet_ids[0],
+                security_group_id_lists=[network.jobs_security_group_id],
+            ),
+            opts=self._child,
+        ).name
+
+    def _role(self, group_arn: pulumi.Output[str]) -> aws.iam.Role:
+        role = aws.iam.Role(
+            self._name,
+            name=self._estate.name("job", "batch"),
+            description="The batch jobs: landing into bronze, and the upkeep of all tables",
+            assume_role_policy=trust("glue.amazonaws.com", self._estate.account_id),
+            opts=self._child,
+        )
+        landing, artifacts = self._args.storage.landing, self._args.storage.artifacts
+        aws.iam.RolePolicy(
+            self._name,
+            role=role.id,
+            policy=document(
+                *job_statements(self._estate, self._args.keys, self._args.storage, (), WRITES),
+                statement("ReadLanding", ["s3:GetObject"], landing.below("")),
+                statement("ListLanding", ["s3:ListBucket", "s3:GetBucketLocation"], [landing.arn]),
+                statement("DecryptLanding", READ, [self._args.keys.arn("landing")]),
+                statement("KeepTemporaryFiles", ["s3:PutObject", "s3:DeleteObject"],
+                          artifacts.below("temporary/glue/")),
+                statement("WriteLogs", ["logs:CreateLogStream", "logs:PutLogEvents"],
+                          [pulumi.Output.concat(group_arn, ":*")]),
+                statement("UseNetwork", ["glue:GetConnection"],
+                          [self._estate.arn("glue", "catalog"),
+                           self._estate.arn("glue", f"connection/{self._estate.name('network')}")]),
+                may_publish(self._estate),
+            ),
+            opts=self._child,
+        )  # fmt: skip
+        return role

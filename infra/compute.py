@@ -1,0 +1,275 @@
+"""The streaming jobs on EMR Serverless: one application, and a run for each layer that goes on for ever."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+
+from infra.catalog import Catalog
+from infra.documents import Statement, document, statement, trust
+from infra.estate import Estate
+from infra.keys import READ, WRITE, Keys
+from infra.metrics import VARIABLE, may_publish, namespace
+from infra.network import Network
+from infra.package import Code
+from infra.storage import Storage
+from infra.streaming_job import StreamingJob, StreamingJobArgs
+from infra.streams import Streams
+
+# What a layer's job reads besides its own prefixes, and what it writes.
+READS: Mapping[str, tuple[str, ...]] = {
+    "bronze": (),
+    "silver": ("bronze/",),
+    "gold": ("silver/",),
+}
+WRITES: Mapping[str, tuple[str, ...]] = {
+    "bronze": ("bronze/", "checkpoints/bronze/"),
+    "silver": ("silver/", "rejected/", "checkpoints/silver/"),
+    "gold": ("gold/", "checkpoints/gold/"),
+}
+IDLE_MINUTES = 15
+ENVIRONMENT = "environment"
+DELTA_LOG_STORE = "io.delta.storage.S3DynamoDBLogStore"
+
+
+@dataclass(frozen=True)
+class ComputeArgs:
+    """What the jobs run on, read and write."""
+
+    estate: Estate
+    keys: Keys
+    network: Network
+    storage: Storage
+    streams: Streams
+    catalog: Catalog
+    code: Code
+
+
+class Compute(pulumi.ComponentResource):
+    """An EMR Serverless application and the bronze, silver and gold jobs on it, each with a role that reaches only
+    what its layer reads and writes.
+
+    Costs about 0.05 USD a vCPU and hour and 0.006 USD a GB and hour for what the jobs hold, all day.
+    """
+
+    application_id: pulumi.Output[str] | None = None
+    application_arn: pulumi.Output[str] | None = None
+
+    def __init__(self, name: str, args: ComputeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("lakehouse:estate:Compute", name, None, opts)
+        self._name, self._args, self._estate = name, args, args.estate
+        self._child = pulumi.ResourceOptions(parent=self)
+        self.jobs: dict[str, StreamingJob] = {}
+        group = aws.cloudwatch.LogGroup(
+            name,
+            name=f"/{self._estate.name('streaming')}",
+            retention_in_days=self._estate.config.retention.logs,
+            kms_key_id=args.keys.arn("logs"),
+            opts=self._child,
+        )
+        self.log_group_name = group.name
+        self.job_roles = {layer: self._role(layer, group.arn) for layer in WRITES}
+        if self._estate.config.switches.emr:
+            application = self._application()
+            self.application_id, self.application_arn = application.id, application.arn
+            if self._estate.config.switches.streaming_jobs:
+                self.jobs = {layer: self._job(layer, application.id) for layer in WRITES}
+        self.register_outputs({"application_id": self.application_id})
+
+    def settings(self, layer: str) -> dict[str, pulumi.Input[str]]:
+        """The LAKEHOUSE_* variables of a job: where the lake lies, and what differs from one machine."""
+        streams = pulumi.Output.json_dumps(self._args.streams.names)
+        return {
+            "LAKEHOUSE_PLATFORM": "emr",
+            "LAKEHOUSE_ROOT": self._args.storage.lake.uri,
+            "LAKEHOUSE_LANDING": self._args.storage.landing.uri,
+            "LAKEHOUSE_REGION": self._estate.config.region,
+            "LAKEHOUSE_STREAMS": streams,
+            "LAKEHOUSE_DELTA_LOG_TABLE": self._args.storage.log_table.name,
+            "LAKEHOUSE_SYMLINK_MANIFESTS": str(layer == "gold").lower(),
+            "LAKEHOUSE_TRIGGER_SECONDS": str(self._estate.config.compute.trigger_seconds),
+            "LAKEHOUSE_SHUFFLE_PARTITIONS": str(
+                self._estate.config.compute.executors * self._estate.config.compute.executor_cores
+            ),
+            "LAKEHOUSE_CODE_VERSION": self._args.code.digest,
+            VARIABLE: namespace(self._estate),
+        }
+
+    def _application(self) -> aws.emrserverless.Application:
+        config = self._estate.config.compute
+        warm = [
+            aws.emrserverless.ApplicationInitialCapacityArgs(
+                initial_capacity_type=kind,
+                initial_capacity_config=aws.emrserverless.ApplicationInitialCapacityInitialCapacityConfigArgs(
+                    worker_count=config.warm_workers,
+                    worker_configuration=(
+                        aws.emrserverless.ApplicationInitialCapacityInitialCapacityConfigWorkerConfigurationArgs(
+                            cpu=f"{cores} vCPU", memory=f"{memory} GB"
+                        )
+                    ),
+                ),
+            )
+            for kind, cores, memory in (
+                ("Driver", config.driver_cores, config.driver_memory_gb),
+                ("Executor", config.executor_cores, config.executor_memory_gb),
+            )
+            if config.warm_workers
+        ]
+        return aws.emrserverless.Application(
+            self._name,
+            name=self._estate.name("streaming"),
+            type="spark",
+            release_label=config.release,
+            architecture="X86_64",
+            initial_capacities=warm,
+            maximum_capacity=aws.emrserverless.ApplicationMaximumCapacityArgs(
+                cpu=f"{config.maximum_cores} vCPU", memory=f"{config.maximum_cores * 8} GB"
+            ),
+            network_configuration=aws.emrserverless.ApplicationNetworkConfigurationArgs(
+                subnet_ids=self._args.network.private_subnet_ids,
+                security_group_ids=[self._args.network.jobs_security_group_id],
+            ),
+            auto_start_configuration=aws.emrserverless.ApplicationAutoStartConfigurationArgs(enabled=True),
+            auto_stop_configuration=aws.emrserverless.ApplicationAutoStopConfigurationArgs(
+                enabled=True, idle_timeout_minutes=IDLE_MINUTES
+            ),
+            opts=self._child,
+        )
+
+    def _job(self, layer: str, application_id: pulumi.Output[str]) -> StreamingJob:
+        settings = self.settings(layer)
+        names = list(settings)
+        parameters = pulumi.Output.all(
+            self._args.code.environment, self._args.code.jars, *(settings[name] for name in names)
+        ).apply(
+            lambda known: _spark_parameters(self._estate, known[0], known[1], dict(zip(names, known[2:], strict=True)))
+        )
+        logs = pulumi.Output.json_dumps(
+            {
+                "monitoringConfiguration": {
+                    "s3MonitoringConfiguration": {
+                        "logUri": pulumi.Output.concat(self._args.storage.artifacts.uri, "/logs/streaming/"),
+                        "encryptionKeyArn": self._args.keys.arn("artifacts"),
+                    },
+                    "cloudWatchLoggingConfiguration": {
+                        "enabled": True,
+                        "logGroupName": self.log_group_name,
+                        "logStreamNamePrefix": layer,
+                        "encryptionKeyArn": self._args.keys.arn("logs"),
+                        "logTypes": {"SPARK_DRIVER": ["STDOUT", "STDERR"]},
+                    },
+                }
+            },
+            sort_keys=True,
+        )
+        return StreamingJob(
+            f"{self._name}-{layer}",
+            StreamingJobArgs(
+                application_id=application_id,
+                name=self._estate.name(layer),
+                role_arn=self.job_roles[layer].arn,
+                region=self._estate.config.region,
+                entry_point=self._args.code.entry_point,
+                arguments=[layer],
+                spark_parameters=parameters,
+                configuration=logs,
+                tags=dict(self._estate.tags),
+            ),
+            self._child,
+        )
+
+    def _role(self, layer: str, group_arn: pulumi.Output[str]) -> aws.iam.Role:
+        role = aws.iam.Role(
+            f"{self._name}-{layer}",
+            name=self._estate.name("job", layer),
+            description=f"The {layer} job: reads and writes its own prefixes",
+            assume_role_policy=trust("emr-serverless.amazonaws.com", self._estate.account_id),
+            opts=self._child,
+        )
+        aws.iam.RolePolicy(
+            f"{self._name}-{layer}",
+            role=role.id,
+            policy=document(
+                *job_statements(self._estate, self._args.keys, self._args.storage, READS[layer], WRITES[layer]),
+                may_publish(self._estate),
+                *self._only(layer, group_arn),
+            ),
+            opts=self._child,
+        )
+        return role
+
+    def _only(self, layer: str, group_arn: pulumi.Output[str]) -> list[Statement]:
+        found = [
+            statement(
+                "WriteLogs",
+                ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
+                [pulumi.Output.concat(group_arn, ":*")],
+            ),
+            statement("FindLogGroups", ["logs:DescribeLogGroups"], [self._estate.arn("logs", "log-group:*")]),
+            statement(
+                "KeepLogs", ["s3:PutObject", "s3:GetObject"], self._args.storage.artifacts.below("logs/streaming/")
+            ),
+        ]
+        if layer == "bronze":
+            read = ["kinesis:DescribeStreamSummary", "kinesis:ListShards", "kinesis:GetShardIterator"]
+            found += [
+                statement("ReadStreams", [*read, "kinesis:GetRecords"], list(self._args.streams.arns.values())),
+                statement("DecryptStreams", READ, [self._args.keys.arn("streams")]),
+            ]
+        return found
+
+
+def job_statements(
+    estate: Estate, keys: Keys, storage: Storage, reads: tuple[str, ...], writes: tuple[str, ...]
+) -> list[Statement]:
+    """What every job on the lake needs: its prefixes, the key, Delta's log table, its code."""
+    lake, artifacts = storage.lake, storage.artifacts
+    prefixes = [prefix for each in (*reads, *writes) for prefix in (each, f"{each}*", each.rstrip("/"))]
+    found = [
+        statement("WriteOwnPrefixes", ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"],
+                  lake.below(*writes)),
+        statement("ListPrefixes", ["s3:ListBucket"], [lake.arn], conditions={"StringLike": {"s3:prefix": prefixes}}),
+        statement("FindLake", ["s3:GetBucketLocation"], [lake.arn]),
+        statement("EncryptLake", WRITE, [keys.arn("lake")]),
+        statement("OrderCommits", ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Query",
+                                   "dynamodb:DescribeTable"], [storage.log_table.arn]),
+        statement("ReadCode", ["s3:GetObject"], artifacts.below("")),
+        statement("FindCode", ["s3:GetBucketLocation", "s3:ListBucket"], [artifacts.arn]),
+        statement("DecryptCode", WRITE, [keys.arn("artifacts")]),
+    ]  # fmt: skip
+    if reads:
+        found.append(statement("ReadPrefixes", ["s3:GetObject"], lake.below(*reads)))
+    return found
+
+
+def _spark_parameters(estate: Estate, environment: str, jars: str, settings: Mapping[str, str]) -> str:
+    """`spark-submit`'s options; settings reach the driver, and those of S3 and Kinesis the executors too."""
+    config = estate.config.compute
+    values = {
+        "spark.archives": f"{environment}#{ENVIRONMENT}",
+        "spark.jars": jars,
+        "spark.driver.cores": str(config.driver_cores),
+        "spark.driver.memory": f"{config.driver_memory_gb - 2}g",
+        "spark.executor.cores": str(config.executor_cores),
+        "spark.executor.memory": f"{config.executor_memory_gb - 2}g",
+        "spark.executor.instances": str(config.executors),
+        "spark.dynamicAllocation.enabled": "false",
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark.delta.logStore.s3.impl": DELTA_LOG_STORE,
+        "spark.delta.logStore.s3a.impl": DELTA_LOG_STORE,
+        "spark.io.delta.storage.S3DynamoDBLogStore.ddb.tableName": settings["LAKEHOUSE_DELTA_LOG_TABLE"],
+        "spark.io.delta.storage.S3DynamoDBLogStore.ddb.region": estate.config.region,
+        "spark.emr-serverless.driverEnv.PYTHONPATH": f"./{ENVIRONMENT}",
+        "spark.executorEnv.PYTHONPATH": f"./{ENVIRONMENT}",
+        **{f"spark.emr-serverless.driverEnv.{name}": value for name, value in settings.items()},
+        f"spark.executorEnv.{VARIABLE}": settings[VARIABLE],
+        "spark.executorEnv.AWS_REGION": estate.config.region,
+        "spark.emr-serverless.driverEnv.AWS_REGION": estate.config.region,
+    }
+    return " ".join(f"--conf {name}={_quoted(value)}" for name, value in values.items())
+
+
+def _quoted(value: str) -> str:
+    return "'" + value + "'" if any(character in value for character in ' "{}') else value

