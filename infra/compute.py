@@ -206,7 +206,8 @@ class Compute(pulumi.ComponentResource):
                 ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
                 [pulumi.Output.concat(group_arn, ":*")],
             ),
-            statement("FindLogGroups", ["logs:DescribeLogGroups"], [self._estate.arn("logs", "log-group:*")]),
+            # The action knows no resources; it tells names only.
+            statement("FindLogGroups", ["logs:DescribeLogGroups"], ["*"]),
             statement(
                 "KeepLogs", ["s3:PutObject", "s3:GetObject"], self._args.storage.artifacts.below("logs/streaming/")
             ),

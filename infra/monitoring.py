@@ -108,7 +108,7 @@ class Monitoring(pulumi.ComponentResource):
     def _events(self) -> list[Told]:
         switches = self._estate.config.switches
         found = [batch_event([job.name for job in self._args.batch.jobs.values()])]
-        if self._args.compute.application_id is not None:
+        if switches.emr and self._args.compute.application_id is not None:
             found += job_events(self._args.compute.application_id)
         if switches.trail:
             found.append(audit_event())

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
 
 # A job that was told to die at a point that it does not reach in this time is killed wherever it is.
-LONGEST_LIFE_SECONDS = 120.0
+LONGEST_LIFE_SECONDS = 90.0
 # A driver whose JVM is gone has to notice, and to end by itself.
 NOTICE_SECONDS = 60.0
 DRAIN_SECONDS = 900.0

@@ -46,6 +46,7 @@ def only_what_knows_no_resource_is_allowed_on_all(program: Program) -> Faults:
 
 
 WITHOUT_RESOURCE = {
+    "logs:DescribeLogGroups",
     "lakeformation:GetDataAccess",
     "athena:ListWorkGroups",
     "athena:ListDataCatalogs",

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from infra.package import MANIFEST, VARIABLE
+from tests.infra.deployed import deployed, emulator_endpoint
+
+__all__ = ["deployed", "emulator_endpoint"]
 
 FILES = {
     "emr.py": b"emr",
