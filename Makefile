@@ -34,8 +34,8 @@ test: setup ## Run the unit, integration and end-to-end tests
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: .venv/.synced ## Check style, formatting, types, and that requirements.txt is the lock
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check --no-cache .
+	@$(BIN)/ruff format --no-cache --check .
 	@$(BIN)/mypy
 	@$(EXPORT) | cmp -s - requirements.txt || { echo 'make: requirements.txt is not what uv.lock says: run `make requirements`' >&2; exit 1; }
 

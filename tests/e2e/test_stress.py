@@ -13,7 +13,7 @@ from tests.e2e.processes import processes_of
 
 # Two deaths of the batch job, then points of the streaming job; `make stress` comes to each point once.
 SEED, KILLS = 3, 7
-LONGEST_SECONDS = 800
+LONGEST_SECONDS = 1500
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 

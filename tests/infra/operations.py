@@ -4,11 +4,11 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pulumi
-from infra.batch import Batch
-from infra.compute import Compute
 
 from infra.audit import Audit, AuditArgs
+from infra.batch import Batch
 from infra.catalog import Catalog, CatalogArgs
+from infra.compute import Compute
 from infra.config import EstateConfig
 from infra.cost import Cost, CostArgs
 from infra.estate import Estate
