@@ -10,7 +10,7 @@ export UV_NATIVE_TLS ?= true
 export UV_SYSTEM_CERTS ?= true
 EXPORT = $(UV) export --frozen --quiet --no-header --no-emit-project --no-annotate
 
-.PHONY: help setup demo test stress package lint format docs requirements bench clean
+.PHONY: help setup demo test stress preview package lint format docs requirements bench clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -45,6 +45,9 @@ format: .venv/.synced ## Put the code into the house format
 
 docs: .venv/.synced ## Write docs/contracts from contracts/
 	@$(BIN)/python -m local.contract_pages
+
+preview: .venv/.synced ## Plan the AWS estate of STACK=dev against an empty emulated account; fails on a warning (needs pulumi)
+	@$(BIN)/python -m tests.infra.preview $(or $(STACK),dev)
 
 package: setup ## Build what the AWS jobs run into dist/package
 	@$(BIN)/python -m infra.packaging

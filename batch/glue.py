@@ -1,4 +1,4 @@
-"""A batch job on Glue: `--lakehouse_job reference|pos|inventory|campaigns|maintenance`, and settings as
+"""A batch job on Glue: `--lakehouse_job reference|pos|inventory|campaigns|maintenance|reconcile`, and settings as
 `--lakehouse_<setting>`.
 """
 
@@ -10,6 +10,7 @@ from itertools import pairwise
 
 from batch.ingest import ingest
 from batch.maintenance import maintain
+from batch.reconciliation.reconcile import Scope, reconcile
 from lakehouse.contracts import Contracts, load_contracts
 from lakehouse.errors import LakehouseError
 from lakehouse.settings import Settings, load_settings
@@ -18,7 +19,7 @@ from runtime.spark import create_session
 
 PREFIX = "--lakehouse_"
 JOB = "job"
-MAINTENANCE, REFERENCE = "maintenance", "reference"
+MAINTENANCE, RECONCILE, REFERENCE = "maintenance", "reconcile", "reference"
 
 
 def main() -> None:
@@ -34,9 +35,9 @@ def main() -> None:
 
 
 def run(job: str, settings: Settings) -> None:
-    """Takes in new files of one source, or of all reference data, or maintains the tables.
+    """Takes in new files of one source, or of all reference data, or maintains or reconciles the tables.
 
-    Raises LakehouseError for an unknown job, a refused file, or a table that another process writes.
+    Raises LakehouseError for an unknown job, a refused file, a table that another process writes, or differences.
     """
     contracts = load_contracts(settings.contracts_directory)
     sources = _sources(job, contracts, settings)
@@ -45,6 +46,11 @@ def run(job: str, settings: Settings) -> None:
         if job == MAINTENANCE:
             for maintained in maintain(spark, settings, contracts):
                 print(maintained)
+        if job == RECONCILE:
+            found = reconcile(spark, settings.root, contracts, Scope(contracts.sources))
+            print(found)
+            if found.differences:
+                raise LakehouseError(f"{found.differences} differences, see above: docs/runbooks/reconcile.md")
         refused: list[str] = []
         for source in sources:
             done = ingest(spark, contracts, source, settings.landing, settings.root, lambda: datetime.now(UTC))
@@ -63,6 +69,7 @@ def arguments(given: Sequence[str]) -> dict[str, str]:
 def _sources(job: str, contracts: Contracts, settings: Settings) -> Sequence[str]:
     jobs: Mapping[str, Sequence[str]] = {
         MAINTENANCE: (),
+        RECONCILE: (),
         REFERENCE: contracts.references,
         **{
             source: (source,)

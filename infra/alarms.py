@@ -146,6 +146,17 @@ def reject_alarm(source: str, namespace: str) -> Alarm:
     )  # fmt: skip
 
 
+def reconcile_alarm(namespace: str) -> Alarm:
+    """The daily proof found that the tables do not follow from bronze."""
+    differences = Metric(namespace, "ReconcileDifferences", {}, "Maximum")
+    return Alarm(
+        "reconcile", "reconcile",
+        "Silver, rejected or gold are not what a recomputation from bronze gives: somebody or something else than the "
+        "jobs changed them.",
+        {"m": differences}, 0, 1,
+    )  # fmt: skip
+
+
 def quota_alarm() -> Alarm:
     """The account's limit of EMR Serverless comes near."""
     cores = {"Service": "EMR Serverless", "Resource": "vCPU", "Type": "Resource", "Class": "None"}

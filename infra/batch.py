@@ -1,4 +1,4 @@
-"""The batch jobs on Glue: landing files into bronze, daily and hourly, and the upkeep of all tables."""
+"""The batch jobs on Glue: landing files into bronze, daily and hourly, upkeep of all tables, and the daily proof."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ from infra.storage import PREFIXES, Storage
 GLUE, PYTHON = "6.0", "3"
 WORKER, WORKERS = "G.1X", 2
 TIMEOUT_MINUTES = 60
-MAINTENANCE = "maintenance"
+MAINTENANCE, RECONCILE = "maintenance", "reconcile"
 REFERENCE = "reference"
 # UTC: the tills' files of a day are there by three; the warehouses' come every hour.
-DAILY, HOURLY, NIGHTLY = "cron(15 3 * * ? *)", "cron(10 * * * ? *)", "cron(30 1 * * ? *)"
-SCHEDULES: Mapping[str, str] = {REFERENCE: DAILY, "inventory": HOURLY, MAINTENANCE: NIGHTLY}
+DAILY, HOURLY, NIGHTLY, EARLY = "cron(15 3 * * ? *)", "cron(10 * * * ? *)", "cron(30 1 * * ? *)", "cron(30 4 * * ? *)"
+SCHEDULES: Mapping[str, str] = {REFERENCE: DAILY, "inventory": HOURLY, MAINTENANCE: NIGHTLY, RECONCILE: EARLY}
 WRITES = tuple(prefix for prefix in PREFIXES if prefix != "archive/")
 
 
@@ -40,7 +40,8 @@ class BatchArgs:
 
 
 class Batch(pulumi.ComponentResource):
-    """A Glue job with a trigger for each source that comes in files, for the reference data together, and for upkeep.
+    """A Glue job with a trigger for each source that comes in files, for the reference data together, for upkeep, and
+    for the daily reconciliation.
 
     Each runs once at a time, twice more when it fails. Costs 0.44 USD an hour and worker while one runs.
     """
@@ -60,7 +61,7 @@ class Batch(pulumi.ComponentResource):
         self.role = self._role(group.arn)
         security = self._security()
         connection = self._connection()
-        names = [*self._sources(), REFERENCE, MAINTENANCE]
+        names = [*self._sources(), REFERENCE, MAINTENANCE, RECONCILE]
         self.jobs = {job: self._job(job, security, connection) for job in names}
         for job, declared in self.jobs.items():
             aws.glue.Trigger(

@@ -38,7 +38,7 @@ class Switches(Section):
     fan_out: bool = Field(False, description="A dedicated 2 MB/s a shard for each streaming consumer.")
     object_lock: bool = Field(False, description="Audit objects cannot be removed before their retention ends.")
     streaming_jobs: bool = Field(True, description="Start the streaming jobs; off: the application only.")
-    table_grants: bool = Field(True, description="Lake Formation's grants on tables; off: teams see no table at all.")
+    table_grants: bool = Field(True, description="Lake Formation's grants to teams; off: they see no table at all.")
     data_cells_filters: bool = Field(True, description="Row and column filters of Lake Formation.")
     emr: bool = Field(True, description="The EMR Serverless application.")
     budget: bool = Field(True, description="The monthly budget and its alerts.")

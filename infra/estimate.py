@@ -25,7 +25,7 @@ HOURS = 730
 SECONDS = HOURS * 3600
 KILOBYTE, GIGABYTE = 1_000, 1_000_000_000
 FIREHOSE_LEAST_BYTES = 5 * KILOBYTE
-ALARMS_A_STREAM, FREE_DASHBOARDS = 5, 3
+ALARMS_A_STREAM, RECONCILE_ALARMS, FREE_DASHBOARDS = 5, 1, 3
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def _audit(contracts: Contracts, config: EstateConfig, load: Load) -> list[Line]
 def _monitoring(contracts: Contracts, config: EstateConfig, load: Load) -> list[Line]:
     streams, layers, sources = len(_stream_names()), len(streaming_layers()), len(contracts.sources)
     # An alarm on an expression counts each of its metrics.
-    alarms = streams * (ALARMS_A_STREAM + config.switches.archive) + 2 * sources
+    alarms = streams * (ALARMS_A_STREAM + config.switches.archive) + 2 * sources + RECONCILE_ALARMS
     lines = [Line("monitoring", "logs", load.logs_gb_a_day * 30, "CloudWatch log")]
     if config.switches.streaming_jobs:
         alarms += layers

@@ -44,8 +44,8 @@ class Governance(pulumi.ComponentResource):
         settings = self._settings()
         location = self._location()
         self._after = pulumi.ResourceOptions(parent=self, depends_on=[settings, location])
-        self._databases()
         if self._estate.config.switches.table_grants:
+            self._databases()
             for access in all_access(self._estate.contracts):
                 self._grant(access)
         self.register_outputs({"roles": {team: role.arn for team, role in self.team_roles.items()}})

@@ -17,6 +17,7 @@ from infra.alarms import (
     freshness_alarm,
     job_events,
     quota_alarm,
+    reconcile_alarm,
     reject_alarm,
     stream_alarms,
     streaming_layers,
@@ -98,6 +99,7 @@ class Monitoring(pulumi.ComponentResource):
         ]
         found += [archive_alarm(source, delivery) for source, delivery in streams.delivery_streams.items()]
         found += [reject_alarm(source, self._namespace) for source in self._estate.contracts.sources]
+        found.append(reconcile_alarm(self._namespace))
         if switches.streaming_jobs:
             # Without jobs nothing reports freshness, and these would fire for ever.
             found += [freshness_alarm(self._estate, layer, self._namespace) for layer in streaming_layers()]

@@ -216,6 +216,32 @@ def redrive(
 
 
 @app.command()
+def reconcile(
+    sources: Annotated[list[str] | None, typer.Argument(help="Such as pos crm; none means all.")] = None,
+    since: Annotated[
+        int | None,
+        typer.Option(min=0, help="Prove only what came after this version of SOURCE's bronze.", show_default=False),
+    ] = None,
+    sample: Annotated[
+        float | None,
+        typer.Option(min=0.0001, max=1, help="Compare the values of this share of silver only.", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Which share a sample takes.")] = 1,
+    root: Root = None,
+    as_json: AsJson = False,
+) -> None:
+    """Prove, while the jobs run, that bronze = silver + rejected, and silver and every KPI = a recomputation.
+
+    The exit code is 1 when anything differs; the rows and the commits that wrote them are shown.
+    """
+    from local.commands import reconcile as command
+
+    settings = _on_lake(root=root)
+    if not command.run(sources=sources or (), since=since, sample=sample, seed=seed, json=as_json, settings=settings):
+        raise typer.Exit(FAILED)
+
+
+@app.command()
 def maintain(
     tables: Annotated[list[str] | None, typer.Argument(help="Such as bronze.pos; none means all.")] = None,
     root: Root = None,

@@ -76,6 +76,14 @@ class DeltaLog:
         with self._lock:
             return self._read(version)
 
+    def actions(self, version: int) -> list[bytes]:
+        """The lines of a version's entry, each a JSON object with one key; empty where there is no entry."""
+        if version < 0 or not self._may_exist():
+            return []
+        with self._named_errors():
+            content = self._storage.read(f"{self._folder}/{version:020}.json")
+        return content.splitlines() if content else []
+
     def forget(self) -> None:
         """Drops what was remembered: the next question is answered from storage."""
         with self._lock:

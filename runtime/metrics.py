@@ -26,7 +26,8 @@ NAMESPACE = "LAKEHOUSE_METRICS_NAMESPACE"
 FLUSH_SECONDS = 60.0
 REQUEST_METRICS = 500
 FRESHNESS, REJECT_RATIO, RETRIES, GAPS = "FreshnessSeconds", "RejectRatio", "KinesisRetries", "GapRecords"
-UNITS = {FRESHNESS: "Seconds", REJECT_RATIO: "None", RETRIES: "Count", GAPS: "Count"}
+DIFFERENCES = "ReconcileDifferences"
+UNITS = {FRESHNESS: "Seconds", REJECT_RATIO: "None", RETRIES: "Count", GAPS: "Count", DIFFERENCES: "Count"}
 log = logging.getLogger(__name__)
 
 type Put = Callable[[str, list[dict[str, Any]]], object]

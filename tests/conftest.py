@@ -1,6 +1,7 @@
 """What all tests share: one emulator and one Spark session for the whole run, each only if a test asks for it."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,9 @@ from pyspark.sql import SparkSession
 from lakehouse.settings import Settings
 from local import stack
 from runtime.spark import create_session
+
+# What a shell puts into the background is deaf to Ctrl-C, and children inherit that: the commands under test too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[2]
 ACCOUNT = "000000000000"
 START_SECONDS = 120
 
@@ -24,7 +25,8 @@ def emulated_aws(log: Path) -> Iterator[str]:
     endpoint = f"http://127.0.0.1:{port}"
     with log.open("wb") as output:
         server = subprocess.Popen(
-            [Path(sys.executable).parent / "moto_server", "-H", "127.0.0.1", "-p", str(port)],
+            [sys.executable, "-m", "tests.infra.completed_moto", "-H", "127.0.0.1", "-p", str(port)],
+            cwd=ROOT,
             env={**os.environ, "MOTO_ACCOUNT_ID": ACCOUNT},
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -53,10 +53,13 @@ def credentials(endpoint: str) -> dict[str, str]:
 
 @dataclass
 class Run:
-    """What one operation proposed or did: resources by their operation, and what it complained of."""
+    """What one operation proposed or did: resources by their operation, with the properties that differ, and what it
+    complained of.
+    """
 
     operations: dict[str, str] = field(default_factory=dict)
     inputs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    differences: dict[str, tuple[str, ...]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
@@ -68,6 +71,7 @@ class Run:
             if step.op != "same":
                 # A replacement comes as three steps: the one that says so is kept.
                 self.operations[name] = "replace" if "replace" in step.op else str(step.op.value)
+                self.differences[name] = tuple(sorted(step.diffs or ()))
             if step.new is not None:
                 self.inputs[name] = step.new.inputs or {}
         if event.diagnostic_event is not None and FROM_PATH not in event.diagnostic_event.message:
@@ -123,10 +127,10 @@ class Engine:
         self._stack.up(on_event=run.heard, parallel=AT_ONCE)
         return run
 
-    def refresh(self) -> Run:
-        """Looks at what there is."""
+    def refresh(self, without: Sequence[str] = ()) -> Run:
+        """Looks at what there is, but for resources whose URN a pattern of `without` fits."""
         run = Run()
-        self._stack.refresh(on_event=run.heard, parallel=AT_ONCE)
+        self._stack.refresh(on_event=run.heard, parallel=AT_ONCE, exclude=[*without])
         return run
 
     def destroy(self) -> Run:

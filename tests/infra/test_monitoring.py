@@ -48,7 +48,8 @@ def test_every_alarm_that_the_estate_needs_is_there(program: Program) -> None:
     kinds = ("iterator-age", "retention", "producers-refused", "kinesis-retries", "gap", "archive")
     expected = {f"monitoring-{kind}-{stream}" for kind in kinds for stream in STREAMS}
     expected |= {f"monitoring-rejects-{source}" for source in SOURCES}
-    expected |= {f"monitoring-freshness-{layer}" for layer in ("bronze", "silver", "gold")} | {"monitoring-emr-quota"}
+    expected |= {f"monitoring-freshness-{layer}" for layer in ("bronze", "silver", "gold")}
+    expected |= {"monitoring-emr-quota", "monitoring-reconcile"}
 
     assert {each.name for each in program.of(ALARM)} == expected
 

