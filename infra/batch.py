@@ -110,6 +110,7 @@ class Batch(pulumi.ComponentResource):
             number_of_workers=WORKERS,
             timeout=TIMEOUT_MINUTES,
             max_retries=2,
+            execution_class="STANDARD",
             execution_property=aws.glue.JobExecutionPropertyArgs(max_concurrent_runs=1),
             command=aws.glue.JobCommandArgs(name="glueetl", python_version=PYTHON, script_location=code.glue_script),
             default_arguments=arguments,

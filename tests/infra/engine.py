@@ -27,7 +27,7 @@ FROM_PATH = "from $PATH at"
 # Calls to an emulator that fail would be tried again for minutes.
 PROVIDER = {
     "aws:s3UsePathStyle": "true",
-    "aws:maxRetries": "1",
+    "aws:maxRetries": "3",
     "aws:skipCredentialsValidation": "true",
 }
 REGION = "eu-central-1"
@@ -71,7 +71,7 @@ class Run:
             if step.op != "same":
                 # A replacement comes as three steps: the one that says so is kept.
                 self.operations[name] = "replace" if "replace" in step.op else str(step.op.value)
-                self.differences[name] = tuple(sorted(step.diffs or ()))
+                self.differences[name] = tuple(sorted(step.diffs or ())) or self.differences.get(name, ())
             if step.new is not None:
                 self.inputs[name] = step.new.inputs or {}
         if event.diagnostic_event is not None and FROM_PATH not in event.diagnostic_event.message:
