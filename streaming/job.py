@@ -125,6 +125,8 @@ class Job:
                 self._requests.stop.wait(POLL_SECONDS)
         finally:
             self._end()
+            # The last minute's figures: nobody would send them later.
+            metrics().flush(at_once=True)
 
     def _check_leases(self) -> None:
         """A job that may not write any more does not finish its batches either."""

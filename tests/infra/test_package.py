@@ -1,0 +1,46 @@
+"""`make package`: the same input gives the same bytes, and the wheel holds all that a job needs of us."""
+
+import gzip
+import io
+import os
+import tarfile
+import zipfile
+from pathlib import Path
+
+from infra.packaging import _pack, _wheel
+
+
+def environment(folder: Path, seconds: int) -> Path:
+    """A small environment, made at another time and in another order."""
+    files = {"lakehouse/a.py": "a = 1\n", "bin/tool": "#!", "x.dist-info/RECORD": "r", "x.dist-info/METADATA": "m"}
+    for name, content in sorted(files.items(), reverse=bool(seconds)):
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+        os.utime(file, (seconds, seconds))
+        file.chmod(0o600 if seconds else 0o755)
+    return folder
+
+
+def test_an_archive_tells_nothing_of_when_and_where_it_was_made(tmp_path: Path) -> None:
+    archives = []
+    for number, seconds in enumerate((0, 1_000_000_000)):
+        _pack(environment(tmp_path / str(number), seconds), tmp_path / f"{number}.tar.gz")
+        archives.append((tmp_path / f"{number}.tar.gz").read_bytes())
+    assert archives[0] == archives[1]
+    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(archives[0]))) as tar:
+        assert tar.getnames() == ["lakehouse/a.py", "x.dist-info/METADATA"]
+        assert {(each.mtime, each.mode, each.uid, each.uname) for each in tar} == {(315532800, 0o644, 0, "")}
+
+
+def test_two_wheels_of_the_same_sources_are_the_same_and_hold_jobs_and_contracts(tmp_path: Path) -> None:
+    first, second = (_wheel(tmp_path / name) for name in ("one", "two"))
+    assert first.read_bytes() == second.read_bytes()
+    with zipfile.ZipFile(first) as wheel:
+        names = set(wheel.namelist())
+    root = Path(__file__).resolve().parents[2]
+    packages = ("lakehouse", "runtime", "streaming", "batch")
+    ours = {str(file.relative_to(root)) for each in packages for file in (root / each).rglob("*.py")}
+    ours |= {str(file.relative_to(root)) for file in (root / "contracts").glob("*.odcs.yaml")}
+    assert ours - names == set()
+    assert "batch/reconciliation/reconcile.py" in names
