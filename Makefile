@@ -39,6 +39,10 @@ lint: .venv/.synced ## Check style, formatting, types, and that requirements.txt
 	@$(BIN)/mypy
 	@$(EXPORT) | cmp -s - requirements.txt || { echo 'make: requirements.txt is not what uv.lock says: run `make requirements`' >&2; exit 1; }
 
+audit: .venv/.synced ## Look for known vulnerabilities in the locked dependencies, and for secrets in the repository
+	@$(BIN)/python -m local.secret_scan
+	@$(BIN)/python -m local.dependency_audit
+
 format: .venv/.synced ## Put the code into the house format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
