@@ -86,7 +86,9 @@ class Batch(pulumi.ComponentResource):
         arguments: dict[str, pulumi.Input[str]] = {
             "--job-language": "python",
             "--datalake-formats": "delta",
-            "--extra-py-files": code.wheel,
+            "--additional-python-modules": code.glue_wheels,
+            # No package index is in reach, and the zip names every package.
+            "--python-modules-installer-option": "--no-index --no-deps",
             "--extra-jars": code.jars,
             "--enable-metrics": "true",
             "--enable-continuous-cloudwatch-log": "true",

@@ -16,6 +16,8 @@ from lakehouse.errors import LakehouseError
 
 VARIABLE = "LAKEHOUSE_PACKAGE"
 DEFAULT = Path(__file__).resolve().parent.parent / "dist" / "package"
+# Glue tells a zip of wheels by this ending.
+GLUE_WHEELS = ".gluewheels.zip"
 MANIFEST = "manifest.json"
 
 
@@ -28,13 +30,13 @@ class Code:
     """Where the jobs' code lies, as `s3://` addresses; `digest` names this version of it.
 
     `entry_point` starts a streaming job on EMR, `glue_script` a batch job on Glue. `environment` is an archive with
-    everything that they import, our own code among it.
+    everything that they import, our own code among it; `glue_wheels` holds the same as Glue installs it.
     """
 
     entry_point: pulumi.Output[str]
     glue_script: pulumi.Output[str]
     environment: pulumi.Output[str]
-    wheel: pulumi.Output[str]
+    glue_wheels: pulumi.Output[str]
     jars: pulumi.Output[str]
     digest: str
 
@@ -60,7 +62,7 @@ def package(estate: Estate, storage: Storage) -> Code:
         entry_point=one("emr.py"),
         glue_script=one("glue.py"),
         environment=one("environment.tar.gz"),
-        wheel=one(".whl"),
+        glue_wheels=one(GLUE_WHEELS),
         jars=pulumi.Output.all(*jars).apply(",".join),
         digest=together,
     )

@@ -1,7 +1,8 @@
 """`make package`: builds what the jobs run into dist/package. The same sources and lock give the same bytes.
 
-A wheel of this repository, one archive with everything that it imports (for Python 3.13 on Linux, as EMR and Glue have
-it, without what these bring along), the pinned jars, and two short scripts that start a job.
+A wheel of this repository, everything that it imports twice (for Python 3.13 on Linux, as EMR and Glue have it, without
+what these bring along): as one archive that EMR unpacks and as the zip of wheels that Glue installs, since neither
+reaches a package index from the private network; the pinned jars, and two short scripts that start a job.
 """
 
 import gzip
@@ -14,17 +15,20 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from infra.package import DEFAULT, MANIFEST
+from infra.package import DEFAULT, GLUE_WHEELS, MANIFEST
 from lakehouse.errors import LakehouseError
 from runtime.jars import jar_paths
 
 ROOT = Path(__file__).resolve().parent.parent
 # 1980-01-01: the first moment that a zip can hold.
 EPOCH = "315532800"
+ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 PLATFORM, PYTHON = "x86_64-manylinux_2_28", "3.13"
+GLUE_PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64", "manylinux_2_5_x86_64")
 # The platform brings Spark; the rest serves one machine or the estate, not the jobs.
 LEFT_OUT = (
     "pyspark", "delta-spark", "py4j", "pulumi", "pulumi-aws", "dash", "duckdb", "duckdb-extension-delta",
@@ -41,9 +45,12 @@ def build(folder: Path = DEFAULT) -> dict[str, str]:
     """Fills `folder` anew; gives the names of its files with the SHA-256 of their content, as its manifest has them."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
         wheel = _wheel(folder)
-        _environment(Path(scratch), wheel, folder / "environment.tar.gz")
+        requirements = _requirements(scratch)
+        _environment(scratch, requirements, wheel, folder / "environment.tar.gz")
+        _wheels(scratch, requirements, wheel, folder / f"environment{GLUE_WHEELS}")
     for jar in jar_paths():
         shutil.copy(jar, folder / jar.name)
     for name, module in SCRIPTS.items():
@@ -62,17 +69,40 @@ def _wheel(folder: Path) -> Path:
     return wheel
 
 
-def _environment(scratch: Path, wheel: Path, archive: Path) -> None:
-    """Packages of the lock, with their hashes checked, and our wheel, in one folder that Python can import from."""
+def _requirements(scratch: Path) -> Path:
+    """What the lock says that the jobs import, each with its hashes."""
     without = [part for name in LEFT_OUT for part in ("--prune", name)]
     locked = _uv("export", "--frozen", "--quiet", "--no-dev", "--no-emit-project", *without, "--project", str(ROOT))
     requirements = scratch / "requirements.txt"
     requirements.write_text(locked, encoding="utf-8")
+    return requirements
+
+
+def _environment(scratch: Path, requirements: Path, wheel: Path, archive: Path) -> None:
+    """Those packages and our wheel, in one folder that Python can import from."""
     target = scratch / "environment"
     place = ["--target", str(target), "--python-platform", PLATFORM, "--python-version", PYTHON, "--quiet"]
     _uv("pip", "install", *place, "--no-deps", "--require-hashes", "--only-binary", ":all:", "-r", str(requirements))
     _uv("pip", "install", *place, "--no-deps", str(wheel))
     _pack(target, archive)
+
+
+def _wheels(scratch: Path, requirements: Path, wheel: Path, archive: Path) -> None:
+    """The same packages as Glue takes them: `wheels/*.whl`, and `wheels/requirements.txt` that names each of them."""
+    folder = scratch / "wheels"
+    platforms = [part for name in GLUE_PLATFORMS for part in ("--platform", name)]
+    _run(
+        [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
+         "--require-hashes", "--only-binary", ":all:", *platforms, "--python-version", PYTHON, "--dest", str(folder),
+         "--requirement", str(requirements)]
+    )  # fmt: skip
+    shutil.copy(wheel, folder)
+    files = {file.name: file.read_bytes() for file in folder.iterdir()}
+    pinned = sorted("{}=={}".format(*name.split("-")[:2]) for name in files)
+    files["requirements.txt"] = "".join(f"{line}\n" for line in pinned).encode()
+    with zipfile.ZipFile(archive, "w") as zipped:
+        for name in sorted(files):
+            zipped.writestr(zipfile.ZipInfo(f"wheels/{name}", ZIP_TIME), files[name])
 
 
 def _pack(folder: Path, archive: Path) -> None:
@@ -99,14 +129,16 @@ def _left_out(name: str) -> bool:
 
 
 def _uv(*arguments: str) -> str:
-    uv = shutil.which("uv") or str(ROOT / ".tools" / "bin" / "uv")
+    return _run([shutil.which("uv") or str(ROOT / ".tools" / "bin" / "uv"), *arguments])
+
+
+def _run(command: Sequence[str]) -> str:
     environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
-    command: Sequence[str] = [uv, *arguments]
     done = subprocess.run(
         command, env={**environment, "SOURCE_DATE_EPOCH": EPOCH}, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        raise PackagingError(f"`{' '.join(command[:3])} …` failed: {done.stderr.strip()}")
+        raise PackagingError(f"`{' '.join(command[:4])} …` failed: {done.stderr.strip()}")
     return done.stdout
 
 

@@ -16,6 +16,7 @@ FILES = {
     "emr.py": b"emr",
     "glue.py": b"glue",
     "environment.tar.gz": b"environment",
+    "environment.gluewheels.zip": b"wheels",
     "shopware_lakehouse-0-py3-none-any.whl": b"wheel",
     "a.jar": b"a",
     "b.jar": b"b",

@@ -7,7 +7,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-from infra.packaging import _pack, _wheel
+from infra.packaging import _pack, _wheel, _wheels
 
 
 def environment(folder: Path, seconds: int) -> Path:
@@ -44,3 +44,25 @@ def test_two_wheels_of_the_same_sources_are_the_same_and_hold_jobs_and_contracts
     ours |= {str(file.relative_to(root)) for file in (root / "contracts").glob("*.odcs.yaml")}
     assert ours - names == set()
     assert "batch/reconciliation/reconcile.py" in names
+
+
+def test_the_zip_of_wheels_is_what_glue_installs_without_an_index(tmp_path: Path) -> None:
+    """A wheel of the lock and ours, named in the requirements that Glue gives to pip; the same bytes twice."""
+    wheel = _wheel(tmp_path / "ours")
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text(
+        "six==1.17.0 --hash=sha256:4721f391ed90541fddacab5acf947aa0d3dc7d27b2e1e8eda2be8970586c3274\n"
+    )
+    archives = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        _wheels(tmp_path / name, requirements, wheel, tmp_path / f"{name}.zip")
+        archives.append((tmp_path / f"{name}.zip").read_bytes())
+    assert archives[0] == archives[1]
+    with zipfile.ZipFile(io.BytesIO(archives[0])) as zipped:
+        assert zipped.namelist() == [
+            "wheels/requirements.txt",
+            "wheels/shopware_lakehouse-0.1.0-py3-none-any.whl",
+            "wheels/six-1.17.0-py2.py3-none-any.whl",
+        ]
+        assert zipped.read("wheels/requirements.txt").decode() == "shopware_lakehouse==0.1.0\nsix==1.17.0\n"
