@@ -50,7 +50,7 @@ format: .venv/.synced ## Put the code into the house format
 docs: .venv/.synced ## Write docs/contracts from contracts/
 	@$(BIN)/python -m local.contract_pages
 
-preview: .venv/.synced ## Plan the AWS estate of STACK=dev against an empty emulated account; fails on a warning (needs pulumi)
+preview: package ## Plan the AWS estate of STACK=dev against an empty emulated account; fails on a warning (needs pulumi)
 	@$(BIN)/python -m tests.infra.preview $(or $(STACK),dev)
 
 package: setup ## Build what the AWS jobs run into dist/package
