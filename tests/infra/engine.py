@@ -51,6 +51,9 @@ def credentials(endpoint: str) -> dict[str, str]:
     }
 
 
+DROPPED = ("use of closed network connection", "connection reset by peer", "EOF")
+
+
 @dataclass
 class Run:
     """What one operation proposed or did: resources by their operation, with the properties that differ, and what it
@@ -122,9 +125,17 @@ class Engine:
         return run
 
     def up(self) -> Run:
-        """Makes it so."""
+        """Makes it so. Where the emulator dropped a connection it goes on once, as a person would."""
         run = Run()
-        self._stack.up(on_event=run.heard, parallel=AT_ONCE)
+        try:
+            self._stack.up(on_event=run.heard, parallel=AT_ONCE)
+        except automation.CommandError as error:
+            if not any(dropped in str(error) for dropped in DROPPED):
+                raise
+            print("the emulator dropped a connection: up once more")
+            again = Run(run.operations, run.inputs, run.differences, run.warnings)
+            self._stack.up(on_event=again.heard, parallel=AT_ONCE)
+            return again
         return run
 
     def refresh(self, without: Sequence[str] = ()) -> Run:
