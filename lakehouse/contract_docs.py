@@ -58,6 +58,8 @@ def _facts(contract: Contract) -> Iterable[tuple[str, str]]:
         yield "of two records with one identity wins", f"the greater {_names(contract.precedence)}"
     if contract.event_time:
         yield "event time", f"`{contract.event_time}`"
+        if contract.kind == "source":
+            yield "event time is later than the arrival by", f"at most {_duration(contract.event_time_ahead)}"
     if contract.partitions:
         yield "partitions", _names(contract.partitions)
     if contract.group:

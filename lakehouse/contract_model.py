@@ -11,6 +11,8 @@ KINDS = ("source", "silver", "gold", "bronze", "rejected")
 CLASSIFICATIONS = ("public", "internal", "pii")
 BRONZE_ENVELOPE = "bronze_envelope"
 BAD_ROWS = "bad_rows"
+# Clocks go wrong by less than that; what happens later than its arrival by more is a mistake, unless a contract agrees.
+CLOCK_SKEW = timedelta(hours=24)
 
 
 class ContractError(LakehouseError):
@@ -70,8 +72,9 @@ class Contract:
     """All that is agreed on one table.
 
     `identity` (columns that make two records the same), `partitions`, `event_time` and the group's columns are names
-    as stored. Of records with one identity the greatest by `precedence` wins. `freshness` is the longest time that a
-    record may take to arrive here; `retention_days` how long it is kept. None: not agreed.
+    as stored. Of records with one identity the greatest by `precedence` wins. The event time may be at most
+    `event_time_ahead` later than the arrival. `freshness` is the longest time that a record may take to arrive here;
+    `retention_days` how long it is kept. None: not agreed.
     """
 
     name: str
@@ -89,6 +92,7 @@ class Contract:
     retention_days: int | None
     freshness: timedelta | None
     roles: tuple[Role, ...]
+    event_time_ahead: timedelta = CLOCK_SKEW
 
     @property
     def column_names(self) -> tuple[str, ...]:

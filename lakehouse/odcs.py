@@ -1,8 +1,9 @@
 """Reads one Open Data Contract Standard file into a Contract. Whether contracts fit each other is `contracts.py`'s.
 
 Beside the standard's own keys a contract may carry these custom properties, and no others:
-contract: kind, extends, eventTime, precedence, group {key, gap, order}; column: storedAs, lookup, expression, settled;
-role: columns, excludeClassification, rowFilter. A key that nobody knows is refused: it would be a rule unheard.
+contract: kind, extends, eventTime, eventTimeAhead, precedence, group {key, gap, order};
+column: storedAs, lookup, expression, settled; role: columns, excludeClassification, rowFilter.
+A key that nobody knows is refused: it would be a rule unheard.
 """
 
 import re
@@ -22,9 +23,9 @@ from open_data_contract_standard.model import (
 from open_data_contract_standard.model import Role as OdcsRole
 from pydantic import BaseModel, ValidationError
 
-from lakehouse.contract_model import CLASSIFICATIONS, KINDS, Column, Contract, ContractError, Group, Role
+from lakehouse.contract_model import CLASSIFICATIONS, CLOCK_SKEW, KINDS, Column, Contract, ContractError, Group, Role
 
-CONTRACT_PROPERTIES = ("kind", "extends", "eventTime", "precedence", "group")
+CONTRACT_PROPERTIES = ("kind", "extends", "eventTime", "eventTimeAhead", "precedence", "group")
 COLUMN_PROPERTIES = ("storedAs", "lookup", "expression", "settled")
 ROLE_PROPERTIES = ("columns", "excludeClassification", "rowFilter")
 GROUP_KEYS = ("key", "gap", "order")
@@ -127,6 +128,7 @@ def _contract(odcs: OpenDataContractStandard) -> Contract:
         retention_days=_retention_days(odcs.slaProperties or []),
         freshness=_agreed_time(odcs.slaProperties or [], "freshness"),
         roles=tuple(_role(role) for role in odcs.roles or []),
+        event_time_ahead=_event_time_ahead(custom, event_time),
     )
 
 
@@ -239,12 +241,25 @@ def _group(value: object) -> Group:
     path = "customProperties.group"
     if not isinstance(value, Mapping) or set(value) != set(GROUP_KEYS):
         raise ContractError(f"{path}: must have {', '.join(GROUP_KEYS)}")
-    match = _DURATION.fullmatch(str(value["gap"]))
-    if match is None or not any(match.groups()):
-        raise ContractError(f"{path}.gap: {value['gap']!r} is no ISO 8601 duration such as PT30M or P2D")
-    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    gap = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    gap = _duration(value["gap"], f"{path}.gap")
     return Group(str(value["key"]), gap, _names(value["order"], f"{path}.order"))
+
+
+def _event_time_ahead(custom: Mapping[str, Any], event_time: str | None) -> timedelta:
+    if "eventTimeAhead" not in custom:
+        return CLOCK_SKEW
+    path = "customProperties.eventTimeAhead"
+    if event_time is None or custom["kind"] != "source":
+        raise ContractError(f"{path}: only a source with an eventTime can say how far ahead it may be")
+    return _duration(custom["eventTimeAhead"], path)
+
+
+def _duration(value: object, path: str) -> timedelta:
+    match = _DURATION.fullmatch(str(value))
+    if match is None or not any(match.groups()):
+        raise ContractError(f"{path}: {value!r} is no ISO 8601 duration such as PT30M or P2D")
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
 
 
 def _owner(odcs: OpenDataContractStandard) -> str:

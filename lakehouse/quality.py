@@ -12,7 +12,6 @@ from decimal import Decimal
 from lakehouse.contracts import Column, Contract
 
 EARLIEST = "2000-01-01"
-LATEST_HOURS_AFTER_ARRIVAL = 24
 VALUE_CHARACTERS = 200
 
 
@@ -74,12 +73,14 @@ def not_too_long(column: Column, contract: Contract) -> Rule | None:
 
 
 def in_time(column: Column, contract: Contract) -> Rule | None:
-    """The event time must not be before 2000 nor more than a day after the record arrived."""
+    """The event time must not be before 2000 nor a day (or `eventTimeAhead`) after the arrival."""
     if column.stored_as != contract.event_time:
         return None
-    message = f"must be from {EARLIEST} on, at most {LATEST_HOURS_AFTER_ARRIVAL} hours after the record arrived"
+    hours = int(contract.event_time_ahead.total_seconds()) // 3600
+    ahead = f"{hours // 24} days" if hours > 24 and hours % 24 == 0 else f"{hours} hours"
+    message = f"must be from {EARLIEST} on, at most {ahead} after the record arrived"
     early = f"{quoted(column)} < {column.type} '{EARLIEST}'"
-    late = f"{quoted(column)} > arrived_at + interval {LATEST_HOURS_AFTER_ARRIVAL} hours"
+    late = f"{quoted(column)} > arrived_at + interval {hours} hours"
     return Rule("event_time", message, f"{early} or {late}")
 
 

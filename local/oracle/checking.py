@@ -9,7 +9,7 @@ from typing import Any
 from local.oracle.deliveries import DeliveredFile, DeliveredRecord
 from local.oracle.files import records_of
 from local.oracle.lexical import Malformed, Text, WrongType, cast, fields_of, microseconds_of, time_of
-from local.oracle.rules import EARLIEST_EVENT, LATEST_EVENT_HOURS, Field, Source
+from local.oracle.rules import EARLIEST_EVENT, Field, Source
 
 EARLIEST = cast(EARLIEST_EVENT, "timestamp")
 HOUR = 3_600_000_000
@@ -85,7 +85,7 @@ def _checked(arrival: Arrival, source: Source) -> Checked:
         except WrongType:
             return Checked(arrival, values, "type", field.name)
         rule = _broken_rule(field, value) or (
-            _broken_time(value, arrival.rank[0]) if field.column == source.time else None
+            _broken_time(value, arrival.rank[0], source.latest_hours) if field.column == source.time else None
         )
         if rule:
             return Checked(arrival, values, rule, field.name)
@@ -108,7 +108,7 @@ def _broken_rule(field: Field, value: Any) -> str | None:
     return None
 
 
-def _broken_time(value: Any, arrived_at: int) -> str | None:
-    """Event times lie between 2000 and a day after the arrival; a date stands for its first moment."""
+def _broken_time(value: Any, arrived_at: int, latest_hours: int) -> str | None:
+    """Event times lie between 2000 and some hours after the arrival; a date stands for its first moment."""
     moment = cast(value.isoformat() + "T00:00", "timestamp") if isinstance(value, date) else value
-    return None if EARLIEST <= moment <= arrived_at + LATEST_EVENT_HOURS * HOUR else "event_time"
+    return None if EARLIEST <= moment <= arrived_at + latest_hours * HOUR else "event_time"

@@ -170,6 +170,8 @@ def _timestamp(text: str) -> int:
     if match is None:
         raise WrongType(f"{text[:200]!r} is no time")
     day, hour, minute, second, fraction, zone = match.groups()
+    if zone not in (None, "Z") and zone[1:] > "18:00":
+        raise WrongType(f"{zone} is no zone")
     iso = f"{day}T{hour}:{minute}:{second or '00'}.{(fraction or '0').ljust(6, '0')}"
     try:
         return microseconds_of(datetime.fromisoformat(iso + ("+00:00" if zone in (None, "Z") else zone)))

@@ -11,6 +11,8 @@ from decimal import Decimal
 MONEY = "decimal(18,4)"
 EARLIEST_EVENT = "2000-01-01T00:00:00Z"
 LATEST_EVENT_HOURS = 24
+# What reference data says may begin to hold two years from now, a leap day among them.
+LATEST_REFERENCE_HOURS = 732 * 24
 IDENTIFIER = 128
 COUNTRY = r"[A-Z]{2}"
 CHANNEL = r"[a-z][a-z0-9_ -]*"
@@ -46,6 +48,7 @@ class Source:
     identity: tuple[str, ...]
     time: str
     fields: tuple[Field, ...]
+    latest_hours: int = LATEST_EVENT_HOURS
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -79,6 +82,7 @@ SOURCES: Mapping[str, Source] = {
                 Field("country", "string", required=True, pattern=COUNTRY),
                 Field("valid_from", "timestamp", required=True),
             ),
+            LATEST_REFERENCE_HOURS,
         ),
         Source(
             "warehouses",
@@ -91,6 +95,7 @@ SOURCES: Mapping[str, Source] = {
                 Field("country", "string", required=True, pattern=COUNTRY),
                 Field("valid_from", "timestamp", required=True),
             ),
+            LATEST_REFERENCE_HOURS,
         ),
         Source(
             "products",
@@ -103,6 +108,7 @@ SOURCES: Mapping[str, Source] = {
                 _money("unit_cost"),
                 Field("valid_from", "timestamp", required=True),
             ),
+            LATEST_REFERENCE_HOURS,
         ),
         Source(
             "pos",

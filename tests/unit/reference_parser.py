@@ -233,12 +233,13 @@ def broken_rule(value: Any, column: Column, contract: Contract, arrived_at: date
         return "pattern"
     if column.max_length is not None and len(value) > column.max_length:
         return "length"
-    if column.stored_as == contract.event_time and not in_time(value, arrived_at):
+    hours = 732 * 24 if contract.event_time == "valid_from" else 24
+    if column.stored_as == contract.event_time and not in_time(value, arrived_at, hours):
         return "event_time"
     return None
 
 
-def in_time(value: int | str, arrived_at: datetime) -> bool:
+def in_time(value: int | str, arrived_at: datetime, hours: int) -> bool:
     arrived = (arrived_at - EPOCH) // timedelta(microseconds=1)
     micros = value if isinstance(value, int) else timestamp(f"{value}T00:00")
-    return timestamp("2000-01-01T00:00") <= micros <= arrived + 24 * 3600 * 1_000_000
+    return timestamp("2000-01-01T00:00") <= micros <= arrived + hours * 3600 * 1_000_000

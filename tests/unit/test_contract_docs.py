@@ -30,7 +30,7 @@ def test_index_lists_the_checks_in_the_order_they_are_tried(contracts: Contracts
         "| one_of | A text must be one of the valid values. |\n"
         "| like_pattern | The whole text must match the regular expression. |\n"
         "| not_too_long | A text must have at most `maxLength` characters (Unicode code points). |\n"
-        "| in_time | The event time must not be before 2000 nor more than a day after the record arrived. |\n"
+        "| in_time | The event time must not be before 2000 nor a day (or `eventTimeAhead`) after the arrival. |\n"
     )
 
 
@@ -43,11 +43,12 @@ def test_page_of_a_source_shows_its_rules(contracts: Contracts) -> None:
         "| agreed |  |\n"
         "| --- | --- |\n"
         "| kind | source |\n"
-        "| version | 1.0.0 |\n"
+        "| version | 1.1.0 |\n"
         "| owner | Sales |\n"
         "| identity | `store_id`, `valid_from` |\n"
         "| of two records with one identity wins | the greater `arrived_at`, `record_id` |\n"
         "| event time | `valid_from` |\n"
+        "| event time is later than the arrival by | at most 732 days |\n"
         "| kept for | 3653 days |\n"
         "\n"
         "## Columns\n"
@@ -60,7 +61,7 @@ def test_page_of_a_source_shows_its_rules(contracts: Contracts) -> None:
         "| `country` | `country` | `string` | Country of the store, ISO 3166-1 alpha-2. | required: must have a value; "
         "pattern: must match ^[A-Z]{2}$ | public |\n"
         "| `valid_from` | `valid_from` | `timestamp` | When this row begins to hold. | required: must have a value; "
-        "event_time: must be from 2000-01-01 on, at most 24 hours after the record arrived | internal |\n"
+        "event_time: must be from 2000-01-01 on, at most 732 days after the record arrived | internal |\n"
         "\n"
         "## Who may read it\n"
         "\n"

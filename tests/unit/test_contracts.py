@@ -323,6 +323,18 @@ REFUSED = [
         "customProperties.group: 'basket' is no column of validated_pos",
     ),
     ("validated_pos", "gap: P1D", "gap: P", "validated_pos.odcs.yaml: customProperties.group.gap: 'P' is no ISO 8601"),
+    (
+        "stores",
+        "value: P732D",
+        "value: 2 years",
+        "stores.odcs.yaml: customProperties.eventTimeAhead: '2 years'",
+    ),
+    (
+        "bronze_envelope",
+        "{property: kind, value: bronze}",
+        "{property: kind, value: bronze}\n  - {property: eventTimeAhead, value: P1D}",
+        "customProperties.eventTimeAhead: only a source with an eventTime can say how far ahead it may be",
+    ),
     ("campaign_spend", "value: campaigns}", "value: pos}", "customProperties.extends: pos has two silver contracts"),
     (
         "campaign_spend",
@@ -351,6 +363,12 @@ def test_a_contract_that_cannot_work_is_refused_by_file_and_key(
     with pytest.raises(ContractError) as refused:
         load_contracts(folder)
     assert message in str(refused.value)
+
+
+def test_reference_data_may_begin_to_hold_two_years_from_now_and_events_a_day(contracts: Contracts) -> None:
+    ahead = {source: contracts.source(source).event_time_ahead for source in contracts.sources}
+    assert {source for source, time in ahead.items() if time == timedelta(days=732)} == set(contracts.references)
+    assert {time for source, time in ahead.items() if source not in contracts.references} == {timedelta(hours=24)}
 
 
 def test_two_contracts_of_one_name_are_refused(tmp_path: Path) -> None:
