@@ -204,6 +204,21 @@ def lineage(
 
 
 @app.command()
+def drift(
+    source: Annotated[
+        str | None, typer.Argument(help="Such as pos; default: every source.", show_default=False)
+    ] = None,
+    commits: Annotated[int, typer.Option(min=1, help="How many commits to look back in each table.")] = 1000,
+    root: Root = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the fields that come in records and that no contract declares, with how often and since when."""
+    from local.commands import drift as command
+
+    command.run(source=source, commits=commits, json=as_json, settings=_on_lake(root=root))
+
+
+@app.command()
 def redrive(
     source: Annotated[str, typer.Argument(help="Source whose rejected rows go through again, such as pos.")],
     root: Root = None,

@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
-from lakehouse import silver
+from lakehouse import drift, silver
 from lakehouse.contracts import Contract, Contracts
 from lakehouse.layout import Layout, spark_path
 from lakehouse.parsing import parse
@@ -40,7 +40,6 @@ SILVER_PROPERTIES = {
     "delta.enableDeletionVectors": "true",
     "delta.checkpointInterval": "50",
 }
-DRIFT_FIELDS = 100
 # An attempt's number is the batch's, followed by ten digits of seconds.
 ATTEMPTS = 10_000_000_000
 REJECTED_PROPERTIES = {"delta.enableDeletionVectors": "true", "delta.checkpointInterval": "50"}
@@ -165,14 +164,13 @@ class SilverTable:
     def _survey(self, enriched: DataFrame) -> tuple[Tally, pa.Table]:
         """Counts by leading rule and undeclared field, and where the candidates lie. One job, without a shuffle."""
         rule = F.get(F.col("errors"), 0)["rule"].alias("rule")
-        undeclared = F.when(F.size("undeclared") > 0, F.slice("undeclared", 1, DRIFT_FIELDS)).alias("undeclared")
+        undeclared = F.when(F.size("undeclared") > 0, F.slice("undeclared", 1, drift.MOST_FIELDS)).alias("undeclared")
         rows = enriched.select(*silver.placing(self.silver), rule, undeclared).toArrow()
         tally = Tally(rows_in=rows.num_rows)
         valid = pc.is_null(rows["rule"])
         tally.rejected = Counter(_texts(rows["rule"]))
         tally.valid = rows.num_rows - tally.rejected.total()
-        drift = Counter([str(name) for names in rows["undeclared"].to_pylist() if names for name in names])
-        tally.drift = dict(drift.most_common(DRIFT_FIELDS))
+        tally.drift = drift.counted(str(name) for names in rows["undeclared"].to_pylist() if names for name in names)
         return tally, rows.filter(valid).select(silver.placing(self.silver))
 
     def _settle(self, enriched: DataFrame, candidates: pa.Table, strays: Sequence[str] = ()) -> DataFrame:

@@ -12,7 +12,20 @@ from local import cli
 from local.commands import down
 
 LAKEHOUSE = Path(sys.prefix) / "bin" / "lakehouse"
-COMMANDS = {"up", "down", "status", "demo", "produce", "batch", "stream", "sql", "dashboard", "lineage", "redrive"}
+COMMANDS = {
+    "up",
+    "down",
+    "status",
+    "demo",
+    "produce",
+    "batch",
+    "stream",
+    "sql",
+    "dashboard",
+    "lineage",
+    "redrive",
+    "drift",
+}
 
 
 def lakehouse(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
