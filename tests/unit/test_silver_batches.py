@@ -13,6 +13,8 @@ from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from local.oracle.deliveries import DeliveredRecord
@@ -114,13 +116,6 @@ def deliveries(source: str, random: Random) -> list[DeliveredRecord]:
     ]
 
 
-def batches(delivered: Sequence[DeliveredRecord], random: Random) -> list[list[DeliveredRecord]]:
-    """The records in random order, cut into three to five batches."""
-    shuffled = random.sample(delivered, len(delivered))
-    cuts = [0, *sorted(random.sample(range(1, len(shuffled)), random.randint(2, 4))), len(shuffled)]
-    return [shuffled[start:end] for start, end in pairwise(cuts)]
-
-
 @pytest.fixture(scope="module")
 def base(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> SilverLake:
     return with_references(spark, tmp_path_factory.mktemp("base"))
@@ -136,18 +131,21 @@ def assert_as_the_oracle_says(lake: SilverLake, delivered: Sequence[DeliveredRec
     assert [str(each) for each in found.differences] == []
 
 
-@pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("source", MAKE)
+@given(data=st.data())
+@settings(max_examples=3, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_order_and_any_batches_give_what_one_batch_gives(
-    source: str, seed: int, base: SilverLake, lake: SilverLake, tmp_path: Path
+    source: str, base: SilverLake, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    random = Random(f"{source} {seed}")
-    delivered = deliveries(source, random)
-    whole = copied(base, tmp_path / "whole")
+    delivered = deliveries(source, Random(data.draw(st.integers(1, 1_000), "content")))
+    shuffled = data.draw(st.permutations(delivered), "order")
+    inner = st.sets(st.integers(1, len(shuffled) - 1), min_size=2, max_size=4)
+    cuts = [0, *sorted(data.draw(inner, "cuts")), len(shuffled)]
+    whole, lake = (copied(base, tmp_path_factory.mktemp(name)) for name in ("whole", "lake"))
 
     whole.process(delivered, 0)
-    for number, batch in enumerate(batches(delivered, random)):
-        lake.process(batch, number)
+    for number, (start, end) in enumerate(pairwise(cuts)):
+        lake.process(shuffled[start:end], number)
 
     expected, found = whole.content(source), lake.content(source)
     assert found.silver == expected.silver
