@@ -13,10 +13,25 @@ from pathlib import Path
 import boto3
 import obstore
 from obstore.auth.boto3 import Boto3CredentialProvider
-from obstore.exceptions import AlreadyExistsError, NotFoundError
+from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
 from obstore.store import LocalStore, ObjectStore, S3Store
 
 from lakehouse.errors import LakehouseError
+
+# What a store says when it is full or may not be written, and the way out.
+_WAYS_OUT = {
+    "No space left on device": "free space there and start again: what was begun is taken up where it stopped",
+    "Disk quota exceeded": "free space there and start again: what was begun is taken up where it stopped",
+    "507 Insufficient Storage": "free space there and start again: what was begun is taken up where it stopped",
+    "Read-only file system": "make it writable, or name another root",
+    "Permission denied": "give the job's user the right to write there",
+    "AccessDenied": "give the job's role the right to put objects there",
+    "403 Forbidden": "give the job's role the right to put objects there",
+}
+
+
+class UnwritableError(LakehouseError, BaseError):
+    """An object could not be written, and is as it was before; the message names it and says what to do."""
 
 
 @dataclass(frozen=True)
@@ -53,17 +68,23 @@ class Storage:
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """Writes the object unless there is one; False says that there is, and leaves it as it is.
 
-        Atomic between processes and machines (S3: `If-None-Match: *`; folder: a link made in one step).
+        Atomic between processes and machines (S3: `If-None-Match: *`; folder: a link made in one step). Raises
+        UnwritableError where the store is full, read-only or refuses.
         """
         try:
             obstore.put(_store(self.uri, os.getpid()), key, data, mode="create", use_multipart=False)
         except AlreadyExistsError:
             return False
+        except BaseError as error:
+            raise _unwritable(f"{self.uri}/{key}", error) from error
         return True
 
     def put(self, key: str, data: bytes) -> None:
-        """Writes the object, over the one that may be there."""
-        obstore.put(_store(self.uri, os.getpid()), key, data)
+        """Writes the object, over the one that may be there. Raises UnwritableError as `put_if_absent` does."""
+        try:
+            obstore.put(_store(self.uri, os.getpid()), key, data)
+        except BaseError as error:
+            raise _unwritable(f"{self.uri}/{key}", error) from error
 
     def list(self, prefix: str = "") -> list[StoredObject]:
         """All objects whose key starts with the folder `prefix`, sorted by key."""
@@ -91,6 +112,15 @@ class Storage:
             return
 
 
+def _unwritable(address: str, error: BaseError | OSError) -> BaseError | OSError:
+    """The error with the way out, where there is one: its first line, for obstore's own debugging follows."""
+    found = str(error)
+    way_out = next((way for said, way in _WAYS_OUT.items() if said in found), None)
+    if way_out is None:
+        return error
+    return UnwritableError(f"{address} cannot be written: {found.splitlines()[0]}: {way_out}")
+
+
 @lru_cache(maxsize=64)
 def _store(uri: str, process: int) -> ObjectStore:
     """One client per address and process: a client does not survive a fork, hence `process` in the key."""
@@ -98,7 +128,10 @@ def _store(uri: str, process: int) -> ObjectStore:
         if "://" in uri:
             raise LakehouseError(f"{uri!r}: only a folder or s3://bucket/prefix can hold a lake")
         folder = Path(uri).absolute()
-        return LocalStore(folder, mkdir=True)
+        try:
+            return LocalStore(folder, mkdir=True)
+        except (BaseError, OSError) as error:
+            raise _unwritable(str(folder), error) from error
     bucket, _, prefix = uri.removeprefix("s3://").partition("/")
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     session = boto3.session.Session()
