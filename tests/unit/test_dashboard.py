@@ -198,6 +198,29 @@ class TestReadings:
 
 
 class TestHealth:
+    def test_sql_in_values_and_in_what_was_clicked_is_text(self, tmp_path: Path) -> None:
+        hostile = "'; DROP TABLE rejected.pos; select '1' or '1'='1 --"
+        columns = {
+            "record_id": ["a#1", "a#2"],
+            "rule": ["enum", hostile],
+            "column": ["type", '"; select 1'],
+            "value": [hostile, "x"],
+            "message": ["m", hostile],
+            "payload": [hostile, "{}"],
+            "arrived_at": [NOW, NOW],
+        }
+        write(tmp_path, "rejected.pos", columns)
+        health = Health(Readings(str(tmp_path)), load_contracts(CONTRACTS))
+
+        assert [(each["record_id"], each["value"]) for each in health.failing_rows("pos", "enum", 9)] == [
+            ("a#1", hostile)
+        ]
+        assert [each["record_id"] for each in health.failing_rows("pos", hostile, 9)] == ["a#2"]
+        assert health.failing_rows("pos", "enum' or '1'='1", 9) == []
+        with pytest.raises(LakehouseError, match="there is no contract"):
+            health.failing_rows("pos; drop table rejected.pos", "enum", 9)
+        assert [(each.source, each.rules) for each in health.rejects()] == [("pos", ((hostile, 1), ("enum", 1)))]
+
     def test_rows_freshness_and_balance(self, tmp_path: Path) -> None:
         arrived = [NOW - timedelta(seconds=each) for each in (30, 10, 20)]
         records: dict[str, list[Any]] = {"record_id": ["a#1", "a#2", "a#3"], "arrived_at": arrived}
