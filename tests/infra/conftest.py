@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -23,14 +24,19 @@ FILES = {
 }
 
 
-@pytest.fixture(scope="session", autouse=True)
-def small_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Puts the package where `package` looks for it until the run ends."""
-    folder = tmp_path_factory.mktemp("package")
+def put_package(folder: Path) -> None:
+    """Writes the package into a folder."""
     for name, content in FILES.items():
         (folder / name).write_bytes(content)
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in FILES.items()}
     (folder / MANIFEST).write_text(json.dumps(digests))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def small_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Puts the package where `package` looks for it until the run ends."""
+    folder = tmp_path_factory.mktemp("package")
+    put_package(folder)
     before = os.environ.get(VARIABLE)
     os.environ[VARIABLE] = str(folder)
     yield

@@ -1,0 +1,76 @@
+"""Configuration: a wrong value is refused before anything is touched, and every switch leaves a whole program."""
+
+import json
+from typing import Any
+
+import pulumi
+import pytest
+
+from infra.config import KEY_PREFIX, ConfigurationError, EstateConfig, Switches, load
+from tests.infra.policy_rules import RULES
+from tests.infra.recorded_program import PROJECT, STACKS, Recorder, declaration, recorded, stack_configuration
+
+NEEDED_BY = {"emr": ("streaming_jobs",)}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("environment", "Dev!", "shopware-lakehouse:environment = 'Dev!': String should match pattern"),
+        ("region", "frankfurt", "shopware-lakehouse:region = 'frankfurt': String should match pattern"),
+        ("availability_zones", "1", ":availability_zones = '1': Input should be greater than or equal to 2"),
+        ("alarm_emails", '["nobody"]', "shopware-lakehouse:alarm_emails.0 = 'nobody': String should match pattern"),
+        ("administrators", '["me"]', "shopware-lakehouse:administrators.0 = 'me': String should match pattern"),
+        ("team_principals", '{"sales": ["x"]}', "shopware-lakehouse:team_principals.sales.0 = 'x'"),
+        ("streams", '{"shards": 501}', ":streams.shards = 501: Input should be less than or equal to 500"),
+        ("streams", '{"shard": 2}', ":streams.shard = 2: Extra inputs are not permitted"),
+        ("compute", '{"driver_cores": 3}', ":compute.driver_cores = 3: Input should be 1, 2, 4, 8 or 16"),
+        ("retention", '{"time_travel": 6}', "retention.time_travel = 6: Input should be greater than or equal to 7"),
+        ("retention", '{"logs": 8}', ":retention.logs = 8: Input should be 7, 14, 30, 60, 90, 180 or 365"),
+        ("switches", '{"emr": false}', "switches.streaming_jobs needs switches.emr: switch both off, or both on"),
+        ("switches", '{"warehouse": "perhaps"}', "shopware-lakehouse:switches.warehouse = 'perhaps'"),
+        ("allow_data_loss", "prod", "allow_data_loss is 'prod', this environment is 'dev': give its name"),
+        ("redshift_base_capacity", "5", "shopware-lakehouse:redshift_base_capacity = '5'"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_refused_by_key_value_and_what_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, key: str, value: str, told: str
+) -> None:
+    monkeypatch.setattr(pulumi.Config, "get", lambda _, name, *rest: value if name == key else None)
+    with pytest.raises(ConfigurationError) as refused:
+        load(pulumi.Config(KEY_PREFIX), None)
+    assert told in str(refused.value)
+    assert str(refused.value).endswith("(`pulumi config set --path` mends it)")
+
+
+def test_a_wrong_value_touches_no_resource() -> None:
+    recorder = Recorder()
+    pulumi.runtime.set_mocks(recorder, project=PROJECT, stack="dev", preview=False)
+    pulumi.runtime.set_all_config({**stack_configuration("dev"), f"{PROJECT}:streams": '{"shards": -1}'})
+    with pytest.raises(ConfigurationError, match=r"streams.shards = -1"):
+        pulumi.runtime.test(declaration())()  # type: ignore[no-untyped-call]
+    assert recorder.resources == []
+
+
+def test_every_default_makes_a_stack() -> None:
+    assert EstateConfig.model_validate({}).environment == "dev"
+
+
+def combinations() -> list[tuple[str, dict[str, bool]]]:
+    """Both stacks with each switch turned over, with all off and with all on."""
+    found: list[tuple[str, dict[str, bool]]] = []
+    for stack in STACKS:
+        given: dict[str, Any] = json.loads(stack_configuration(stack).get(f"{PROJECT}:switches", "{}"))
+        base = Switches(**given).model_dump()
+        for name, value in base.items():
+            turned = {name: not value} | ({other: False for other in NEEDED_BY.get(name, ())} if value else {})
+            found.append((stack, turned))
+        found += [(stack, dict.fromkeys(base, False)), (stack, dict.fromkeys(base, True))]
+    return found
+
+
+@pytest.mark.parametrize(("stack", "switches"), combinations(), ids=lambda value: str(value).replace(" ", ""))
+def test_every_switch_leaves_a_program_that_keeps_the_rules(stack: str, switches: dict[str, bool]) -> None:
+    program = recorded(stack, switches=switches)
+    assert len(program.resources) > 150
+    assert {name: [str(each) for each in rule(program)] for name, rule in RULES.items()} == {name: [] for name in RULES}
