@@ -8,7 +8,7 @@ import pulumi_aws as aws
 
 from infra.catalog import Catalog
 from infra.compute import job_statements
-from infra.documents import document, statement, trust
+from infra.documents import Statement, document, statement, trust
 from infra.estate import Estate
 from infra.keys import READ, Keys
 from infra.metrics import may_publish, namespace
@@ -24,6 +24,9 @@ REFERENCE = "reference"
 # UTC: the tills' files of a day are there by three; the warehouses' come every hour.
 DAILY, HOURLY, NIGHTLY, EARLY = "cron(15 3 * * ? *)", "cron(10 * * * ? *)", "cron(30 1 * * ? *)", "cron(30 4 * * ? *)"
 SCHEDULES: Mapping[str, str] = {REFERENCE: DAILY, "inventory": HOURLY, MAINTENANCE: NIGHTLY, RECONCILE: EARLY}
+# None of these knows a resource; they tell what there is, and change nothing.
+LOOK_AT_NETWORK = ("ec2:DescribeNetworkInterfaces", "ec2:DescribeRouteTables", "ec2:DescribeSecurityGroups",
+                   "ec2:DescribeSubnets", "ec2:DescribeVpcEndpoints")  # fmt: skip
 WRITES = tuple(prefix for prefix in PREFIXES if prefix != "archive/")
 
 
@@ -184,8 +187,26 @@ class Batch(pulumi.ComponentResource):
                 statement("UseNetwork", ["glue:GetConnection"],
                           [self._estate.arn("glue", "catalog"),
                            self._estate.arn("glue", f"connection/{self._estate.name('network')}")]),
+                *self._join_network(),
                 may_publish(self._estate),
             ),
             opts=self._child,
         )  # fmt: skip
         return role
+
+    def _join_network(self) -> list[Statement]:
+        """Glue puts a network interface into the subnet before each run, in the job's own name."""
+        interfaces = self._estate.arn("ec2", "network-interface/*")
+        subnet = self._estate.arn("ec2", pulumi.Output.concat("subnet/", self._args.network.private_subnet_ids[0]))
+        group = self._estate.arn(
+            "ec2", pulumi.Output.concat("security-group/", self._args.network.jobs_security_group_id)
+        )
+        ours = {"ForAllValues:StringEquals": {"aws:TagKeys": ["aws-glue-service-resource"]}}
+        return [
+            statement("LookAtNetwork", LOOK_AT_NETWORK, ["*"]),
+            statement("JoinNetwork", ["ec2:CreateNetworkInterface"], [interfaces, subnet, group]),
+            # Glue tags it after making it, so its own tag cannot be a condition here; another's cannot be deleted
+            # while it is attached.
+            statement("LeaveNetwork", ["ec2:DeleteNetworkInterface"], [interfaces]),
+            statement("TagInterfaces", ["ec2:CreateTags", "ec2:DeleteTags"], [interfaces], conditions=ours),
+        ]

@@ -3,18 +3,43 @@
 A wrong value fails here, before any resource is touched, with its key, the value and what is allowed.
 """
 
+import ipaddress
 import json
 from typing import Annotated, Literal, Self
 
 import pulumi
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from lakehouse.errors import LakehouseError
+
+
+def _number(value: object) -> object:
+    """Pulumi hands plain values over as text, and of a choice of numbers none is a text."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+def _network(value: str) -> str:
+    """Refuses what looks like a network and is none, such as 10.300.0.0/16."""
+    ipaddress.ip_network(value)
+    return value
+
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,23}$")]
 Arn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:\d{0,12}:.+$")]
 Email = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
-Cidr = Annotated[str, StringConstraints(pattern=r"^10\.\d{1,3}\.0\.0/16$")]
+Cidr = Annotated[str, StringConstraints(pattern=r"^10\.\d{1,3}\.0\.0/16$"), AfterValidator(_network)]
+WAREHOUSE_ZONES = 3
+# By vCPU: least, most and step of a worker's memory. One core could have 2 GB, but Spark is given 2 less than that.
+WORKER_MEMORY_GB = {1: (4, 8, 1), 2: (4, 16, 1), 4: (8, 30, 1), 8: (16, 60, 4), 16: (32, 120, 8)}
 KEY_PREFIX = "shopware-lakehouse"
 
 
@@ -64,6 +89,18 @@ class Compute(Section):
     maximum_cores: int = Field(32, ge=4, le=4000, description="Most cores of the whole application.")
     trigger_seconds: float = Field(1.0, ge=0, le=3600, description="Shortest time between two micro-batches.")
 
+    @model_validator(mode="after")
+    def _sizes(self) -> Self:
+        for kind in ("driver", "executor"):
+            cores, memory = getattr(self, f"{kind}_cores"), getattr(self, f"{kind}_memory_gb")
+            least, most, step = WORKER_MEMORY_GB[cores]
+            if memory not in range(least, most + 1, step):
+                raise ValueError(
+                    f"{kind}_memory_gb is {memory}: EMR Serverless gives a worker of {cores} vCPU {least} to {most} GB "
+                    f"in steps of {step}"
+                )
+        return self
+
 
 class Retention(Section):
     """How long things are kept, in days."""
@@ -92,7 +129,9 @@ class EstateConfig(Section):
         {}, description="Who may take a team's role: team (as in the contracts) to IAM roles; none: this account's."
     )
     monthly_budget_usd: int = Field(300, ge=1, description="The budget behind the cost alerts.")
-    redshift_base_capacity: Literal[4, 8, 16, 32, 64, 128] = Field(8, description="RPUs of the warehouse.")
+    redshift_base_capacity: Annotated[Literal[4, 8, 16, 32, 64, 128], BeforeValidator(_number)] = Field(
+        8, description="RPUs of the warehouse."
+    )
     redshift_hours_a_day: int = Field(4, ge=1, le=24, description="RPU hours a day before queries are refused.")
     athena_scan_limit_gb: int = Field(10, ge=1, le=10_000, description="Most that one Athena query may read.")
     allow_data_loss: str = Field("", description="The environment's name, to let `pulumi destroy` remove data.")
@@ -111,6 +150,11 @@ class EstateConfig(Section):
         if self.switches.streaming_jobs and not self.switches.emr:
             raise ValueError("switches.streaming_jobs needs switches.emr: switch both off, or both on")
         return self
+
+    @property
+    def subnet_zones(self) -> int:
+        """The zones with a subnet: Redshift Serverless takes no workgroup in fewer than three."""
+        return max(self.availability_zones, WAREHOUSE_ZONES if self.switches.warehouse else 0)
 
     @property
     def data_may_go(self) -> bool:

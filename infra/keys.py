@@ -93,6 +93,12 @@ def _services(estate: Estate, domain: Domain) -> list[Statement]:
         return [statement("CloudTrail", ["kms:GenerateDataKey*", "kms:DescribeKey"], ["*"],
                           principals=service, conditions=trail)]  # fmt: skip
     if domain == "notifications":
-        services = {"Service": ["cloudwatch.amazonaws.com", "events.amazonaws.com", "budgets.amazonaws.com"]}
-        return [statement("Publishers", WRITE, ["*"], principals=services, conditions=ours)]
+        services = {"Service": ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"]}
+        topic = {"kms:EncryptionContext:aws:sns:topicArn": estate.arn("sns", estate.name("alarms"))}
+        return [
+            statement("Publishers", WRITE, ["*"], principals=services, conditions=ours),
+            # SNS passes no source on to KMS when EventBridge publishes; the topic in the context is ours.
+            statement("Rules", ["kms:Decrypt", "kms:GenerateDataKey*"], ["*"],
+                      principals={"Service": "events.amazonaws.com"}, conditions={"StringEquals": topic}),
+        ]  # fmt: skip
     return []

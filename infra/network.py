@@ -81,7 +81,7 @@ class Network(pulumi.ComponentResource):
                 tags={"Name": self._estate.name("private", str(number))},
                 opts=self._child,
             ).id
-            for number in range(self._estate.config.availability_zones)
+            for number in range(self._estate.config.subnet_zones)
         ]
 
     def _group(self, purpose: str, description: str) -> pulumi.Output[str]:
@@ -103,7 +103,7 @@ class Network(pulumi.ComponentResource):
                 service_name=f"com.amazonaws.{region}.{service}",
                 vpc_endpoint_type="Interface",
                 private_dns_enabled=True,
-                subnet_ids=self.private_subnet_ids,
+                subnet_ids=self.private_subnet_ids[: self._estate.config.availability_zones],
                 security_group_ids=[self.endpoint_security_group_id],
                 opts=self._child,
             )

@@ -115,11 +115,51 @@ class Warehouse(pulumi.ComponentResource):
                 statement("ListGold", ["s3:ListBucket"], [lake.arn],
                           conditions={"StringLike": {"s3:prefix": ["gold/*"]}}),
                 statement("LookIntoCatalog", look, tables),
+                statement("AskLakeFormation", ["lakeformation:GetDataAccess"], ["*"]),
                 statement("Decrypt", READ, [self._args.keys.arn("lake"), self._args.keys.arn("catalog")]),
             ),
             opts=self._child,
         )  # fmt: skip
+        self._may_select(role)
         return role
+
+    def _may_select(self, role: aws.iam.Role) -> None:
+        """IAM alone opens no table of this catalog: nothing is left to IAMAllowedPrincipals. Gold's tables of manifests
+        are granted and opted in, as a team's tables are; no other table is.
+        """
+        database = self._args.catalog.databases[SPECTRUM]
+        after = pulumi.ResourceOptions(parent=self, depends_on=[self._args.governance])
+        if not self._estate.config.switches.table_grants:
+            return
+        aws.lakeformation.Permissions(
+            f"{self._name}-{SPECTRUM}",
+            principal=role.arn,
+            permissions=["DESCRIBE"],
+            database=aws.lakeformation.PermissionsDatabaseArgs(name=database),
+            opts=after,
+        )
+        for table_name, table in self._args.catalog.spectrum_tables.items():
+            resource = pulumi.ResourceOptions.merge(after, pulumi.ResourceOptions(depends_on=[table]))
+            name = f"{self._name}-{table_name.partition('.')[2]}"
+            aws.lakeformation.Permissions(
+                name,
+                principal=role.arn,
+                permissions=["DESCRIBE", "SELECT"],
+                table=aws.lakeformation.PermissionsTableArgs(database_name=database, name=table.name),
+                opts=resource,
+            )
+            aws.lakeformation.OptIn(
+                name,
+                principals=[aws.lakeformation.OptInPrincipalArgs(data_lake_principal_identifier=role.arn)],
+                resource_datas=[
+                    aws.lakeformation.OptInResourceDataArgs(
+                        table=aws.lakeformation.OptInResourceDataTableArgs(
+                            catalog_id=self._estate.account_id, database_name=database, name=table.name
+                        )
+                    )
+                ],
+                opts=resource,
+            )
 
     def _apply_sql(self) -> None:
         """One statement after the other; a statement is a resource named by its content, so only changed ones run."""

@@ -8,7 +8,12 @@ from tests.infra.policy_rules import Faults, rule
 
 SOURCES = ("aws:SourceAccount", "aws:SourceArn")
 EVERYWHERE = ("0.0.0.0/0", "::/0")
-EVENT_PUBLISHERS = ("aws:SourceAccount", "aws:SourceArn", "kms:EncryptionContext:aws:logs:arn")
+EVENT_PUBLISHERS = (
+    "aws:SourceAccount",
+    "aws:SourceArn",
+    "kms:EncryptionContext:aws:logs:arn",
+    "kms:EncryptionContext:aws:sns:topicArn",
+)
 
 
 @rule

@@ -1,0 +1,115 @@
+"""The warehouse: what Spectrum may read, and that the SQL can be applied again and grants what the contracts grant."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+import sqlglot
+from sqlglot import expressions
+
+from infra.warehouse import SCHEMA
+from lakehouse.contracts import load_contracts
+from lakehouse.policies import access, all_access, role_names
+from lakehouse.settings import CONTRACTS
+from tests.infra.declared import Program
+from tests.infra.operations import one
+from tests.infra.recorded_program import ACCOUNT, REGION, recorded, with_everything
+
+CONTRACT = load_contracts(CONTRACTS)
+STATEMENT, WORKGROUP = "aws:redshiftdata/statement:Statement", "aws:redshiftserverless/workgroup:Workgroup"
+SUBNET, POLICY = "aws:ec2/subnet:Subnet", "aws:iam/rolePolicy:RolePolicy"
+PERMISSIONS, OPT_IN = "aws:lakeformation/permissions:Permissions", "aws:lakeformation/optIn:OptIn"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/shopware-lakehouse-dev-spectrum"
+GOLD = ("customer_insights", "marketing_funnel", "operations_kpis", "sales_kpis")
+AGAIN = re.compile(r"CREATE (EXTERNAL )?SCHEMA IF NOT EXISTS |CREATE OR REPLACE (VIEW|PROCEDURE) |CALL |GRANT ")
+
+
+@pytest.fixture(scope="module")
+def program() -> Program:
+    return with_everything("dev")
+
+
+@pytest.fixture(scope="module")
+def statements(program: Program) -> Sequence[str]:
+    found = sorted(program.of(STATEMENT), key=lambda each: each.name)
+    return [each.at("sql") for each in found]
+
+
+def test_every_statement_can_run_again(statements: Sequence[str]) -> None:
+    assert statements
+    assert [text for text in statements if not AGAIN.match(text)] == []
+    made = Counter(found for text in statements for found in re.findall(r"^CREATE [A-Z ]*?(\S+)(?: AS|\(\)|$)", text))
+    assert [name for name, times in made.items() if times > 1] == []
+
+
+def test_a_role_is_made_only_where_there_is_none(statements: Sequence[str]) -> None:
+    for team in role_names(CONTRACT):
+        body = next(text for text in statements if text.startswith(f"CREATE OR REPLACE PROCEDURE {team}.ensure_role"))
+        assert f"IF NOT EXISTS (SELECT 1 FROM svv_roles WHERE role_name = '{team}') THEN" in body
+        assert f"CALL {team}.ensure_role()" in statements
+
+
+def test_applying_the_program_twice_says_the_same(statements: Sequence[str]) -> None:
+    again = recorded("dev", switches={"warehouse": True, "fan_out": True, "object_lock": True})
+
+    assert [each.at("sql") for each in sorted(again.of(STATEMENT), key=lambda each: each.name)] == statements
+
+
+def test_a_view_shows_a_team_its_columns_and_rows_and_nothing_else(statements: Sequence[str]) -> None:
+    views = {}
+    for text in statements:
+        if text.startswith("CREATE OR REPLACE VIEW "):
+            parsed = sqlglot.parse_one(text.removesuffix(" WITH NO SCHEMA BINDING"), read="redshift")
+            select = parsed.expression
+            assert isinstance(select, expressions.Select)
+            team, table = parsed.this.db, parsed.this.name
+            views[team, f"gold.{table}"] = [each.name for each in select.selects], select.args["where"].this
+            source = select.find(expressions.Table)
+            assert source is not None
+            assert (source.db, source.name) == (SCHEMA, table)
+
+    assert set(views) == {(each.role, each.table) for each in all_access(CONTRACT) if each.table.startswith("gold.")}
+    for (team, table), (columns, rows) in views.items():
+        granted = access(CONTRACT, team, table)
+        assert granted is not None
+        assert columns == list(granted.columns)
+        assert rows == sqlglot.parse_one(granted.row_filter or "true", read="redshift")
+
+
+def test_a_team_is_granted_its_own_schema_and_views_only(statements: Sequence[str]) -> None:
+    schemas = {f"GRANT USAGE ON SCHEMA {team} TO ROLE {team}" for team in role_names(CONTRACT)}
+    views = {
+        f"GRANT SELECT ON {each.role}.{each.table.removeprefix('gold.')} TO ROLE {each.role}"
+        for each in all_access(CONTRACT)
+        if each.table.startswith("gold.")
+    }
+
+    assert {text.rstrip(";") for text in statements if text.startswith("GRANT")} == schemas | views
+
+
+def test_spectrum_reads_gold_through_lake_formation_and_nothing_else(program: Program) -> None:
+    document = json.loads(one(program, POLICY, "warehouse").at("policy"))
+    lake = f"arn:aws:s3:::shopware-lakehouse-dev-lake-{ACCOUNT}-{REGION}"
+    reads = {each["Sid"]: each["Resource"] for each in document["Statement"]}
+
+    assert reads["ReadGold"] == [f"{lake}/gold/*"]
+    assert reads["AskLakeFormation"] == ["*"]
+    assert not [each for each in document["Statement"] if {"s3:PutObject", "s3:DeleteObject"} & set(each["Action"])]
+    grants = [each for each in program.of(PERMISSIONS) if each.at("principal") == ROLE]
+    database = "shopware_lakehouse_dev_spectrum"
+    assert [each.at("permissions") for each in grants if each.at("database")] == [["DESCRIBE"]]
+    tables = {each.at("table", "name"): each.at("permissions") for each in grants if each.at("table")}
+    assert tables == {table: ["DESCRIBE", "SELECT"] for table in GOLD}
+    assert {each.at("table", "databaseName") for each in grants if each.at("table")} == {database}
+    opted = [each for each in program.of(OPT_IN) if each.at("principals", 0, "dataLakePrincipalIdentifier") == ROLE]
+    assert sorted(each.at("resourceDatas", 0, "table", "name") for each in opted) == list(GOLD)
+
+
+def test_the_workgroup_has_the_three_zones_that_it_needs_even_where_the_jobs_have_two(program: Program) -> None:
+    zones = sorted(each.at("availabilityZone") for each in program.of(SUBNET))
+
+    assert zones == [f"{REGION}a", f"{REGION}b", f"{REGION}c"]
+    assert len(one(program, WORKGROUP).at("subnetIds")) == 3
+    assert len(list(recorded("dev").of(SUBNET))) == 2
