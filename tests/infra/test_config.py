@@ -30,7 +30,9 @@ NEEDED_BY = {"emr": ("streaming_jobs",)}
         ("switches", '{"emr": false}', "switches.streaming_jobs needs switches.emr: switch both off, or both on"),
         ("switches", '{"warehouse": "perhaps"}', "shopware-lakehouse:switches.warehouse = 'perhaps'"),
         ("allow_data_loss", "prod", "allow_data_loss is 'prod', this environment is 'dev': give its name"),
-        ("redshift_base_capacity", "5", "shopware-lakehouse:redshift_base_capacity = '5'"),
+        ("redshift_base_capacity", "5", "redshift_base_capacity = 5: Input should be 4, 8, 16, 32, 64 or 128"),
+        ("vpc_cidr", "10.300.0.0/16", "shopware-lakehouse:vpc_cidr = '10.300.0.0/16': Value error"),
+        ("compute", '{"executor_memory_gb": 20}', "executor_memory_gb is 20: EMR Serverless gives a worker of 2 vCPU"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_refused_by_key_value_and_what_is_allowed(
@@ -41,6 +43,10 @@ def test_a_wrong_value_is_refused_by_key_value_and_what_is_allowed(
         load(pulumi.Config(KEY_PREFIX), None)
     assert told in str(refused.value)
     assert str(refused.value).endswith("(`pulumi config set --path` mends it)")
+
+
+def test_a_number_that_pulumi_hands_over_as_text_is_a_choice_all_the_same() -> None:
+    assert EstateConfig.model_validate({"redshift_base_capacity": "16"}).redshift_base_capacity == 16
 
 
 def test_a_wrong_value_touches_no_resource() -> None:
