@@ -128,6 +128,17 @@ def test_gold_is_what_silver_adds_up_to(demo: Demo) -> None:
     assert Decimal(found["revenue"]) == Decimal(wanted["revenue"]) > 0
 
 
+def test_reconcile_proves_the_lake_that_the_demo_left(demo: Demo) -> None:
+    report = json.loads(demo.run("reconcile", "--json"))
+    assert (report["shown"], report["differences"]) == ([], 0)
+    compared = {(each["table"], each["what"]): each["rows"] for each in report["compared"]}
+    rows = demo.document["rows"]
+    assert {source: compared[f"bronze.{source}", "records = silver + rejected"] for source in rows} == {
+        source: counts["bronze"] for source, counts in rows.items()
+    }
+    assert min(compared[f"gold.{name}", "KPIs = independent SQL"] for name in ("sales_kpis", "marketing_funnel")) > 10
+
+
 def test_lineage_leads_from_a_kpi_to_files_and_shards(demo: Demo) -> None:
     traced = json.loads(demo.run("lineage", "gold.sales_kpis", "--version", "1", "--json"))
     sources = list(_leaves(traced))
