@@ -27,8 +27,8 @@ def statement(
     return found
 
 
-def trust(service: str, account_id: pulumi.Input[str]) -> pulumi.Output[str]:
-    """The trust policy of a role that an AWS service takes, on behalf of this account only."""
+def trust(service: str | list[str], account_id: pulumi.Input[str]) -> pulumi.Output[str]:
+    """The trust policy of a role that an AWS service, or any of several, takes on behalf of this account only."""
     return document(
         {
             "Sid": "Service",

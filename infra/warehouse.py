@@ -97,7 +97,9 @@ class Warehouse(pulumi.ComponentResource):
             self._name,
             name=estate.name("spectrum"),
             description="Redshift Spectrum: reads gold",
-            assume_role_policy=trust("redshift.amazonaws.com", estate.account_id),
+            assume_role_policy=trust(
+                ["redshift-serverless.amazonaws.com", "redshift.amazonaws.com"], estate.account_id
+            ),
             opts=self._child,
         )
         database = self._args.catalog.databases[SPECTRUM]
