@@ -29,6 +29,8 @@ EPOCH = "315532800"
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 PLATFORM, PYTHON = "x86_64-manylinux_2_28", "3.13"
 GLUE_PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64", "manylinux_2_5_x86_64")
+# uv trusts the machine's certificates, a company's own among them, as every other tool does (old name, new name).
+TRUST = {"UV_NATIVE_TLS": "true", "UV_SYSTEM_CERTS": "true"}
 # The platform brings Spark; the rest serves one machine or the estate, not the jobs.
 LEFT_OUT = (
     "pyspark", "delta-spark", "py4j", "pulumi", "pulumi-aws", "dash", "duckdb", "duckdb-extension-delta",
@@ -133,7 +135,7 @@ def _uv(*arguments: str) -> str:
 
 
 def _run(command: Sequence[str]) -> str:
-    environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    environment = {**TRUST, **{name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}}
     done = subprocess.run(
         command, env={**environment, "SOURCE_DATE_EPOCH": EPOCH}, capture_output=True, text=True, check=False
     )
