@@ -277,7 +277,11 @@ def test_a_query_that_becomes_ready_while_an_earlier_stage_drains_is_not_passed_
         fakes.query("silver").through.set()
         ran.ended()
 
-    assert fakes.events[:4] == ["bronze started", "bronze is through", "silver started", "silver is through"]
+    # Silver may start while bronze still drains: its table is there by then.
+    first, *between, last = fakes.events[:4]
+    assert (first, sorted(between), last) == (
+        "bronze started", ["bronze is through", "silver started"], "silver is through",
+    )  # fmt: skip
 
 
 def test_a_query_that_fails_while_it_drains_drains_after_its_restart() -> None:
