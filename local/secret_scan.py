@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from detect_secrets.core import baseline
+from detect_secrets.core.scan import scan_file
 from detect_secrets.core.secrets_collection import SecretsCollection
 from detect_secrets.settings import transient_settings
 
@@ -48,9 +49,12 @@ def unknown(root: Path, files: list[str]) -> list[str]:
 
 def scan(root: Path, files: list[str]) -> SecretsCollection:
     """Everything in the files that looks like a secret."""
-    found = SecretsCollection(root=str(root))
+    found = SecretsCollection()
     for name in files:
-        found.scan_file(name)
+        for secret in scan_file(str(root / name)):
+            # Secrets are compared by their file too: the same in whatever folder the repository lies.
+            secret.filename = name
+            found[name].add(secret)
     return found
 
 

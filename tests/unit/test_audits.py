@@ -1,6 +1,7 @@
 """Known vulnerabilities and secrets in the repository: found, or said aloud that nobody looked."""
 
 import http.server
+import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -108,6 +109,20 @@ def test_a_planted_secret_is_found_and_not_repeated_and_the_baseline_lets_a_line
     assert _scan(monkeypatch) == 0
     settings.write_text(f"access = '{KEY[:-1]}X'\n")
     assert _scan(monkeypatch) == 1
+
+
+def test_the_baseline_holds_wherever_the_repository_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    subprocess.run(["git", "init", "--quiet"], cwd=first, check=True)
+    (first / "settings.py").write_text(f"access = '{KEY}'\n")
+    monkeypatch.setattr(secret_scan, "ROOT", first)
+    assert _scan(monkeypatch, "--accept") == 0
+    assert str(tmp_path) not in (first / secret_scan.BASELINE).read_text()
+
+    shutil.copytree(first, second)
+    monkeypatch.setattr(secret_scan, "ROOT", second)
+    assert _scan(monkeypatch) == 0
 
 
 def _scan(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
