@@ -12,6 +12,7 @@ from infra.cost import Cost, CostArgs
 from infra.estate import Estate
 from infra.governance import Governance, GovernanceArgs
 from infra.keys import Keys, KeysArgs
+from infra.manifests import Manifests, ManifestsArgs
 from infra.monitoring import Monitoring, MonitoringArgs
 from infra.network import Network, NetworkArgs
 from infra.outputs import outputs
@@ -49,6 +50,7 @@ def declare() -> None:
     batch = Batch("batch", BatchArgs(estate, keys, network, storage, catalog, code))
 
     # How people read it
+    Manifests("manifests", ManifestsArgs(estate, keys, storage, catalog, governance, compute))
     query = Query("query", QueryArgs(estate, keys, storage, catalog, governance))
 
     warehouse = None

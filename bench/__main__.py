@@ -13,7 +13,7 @@ from bench.alone import measure_alone
 from bench.report import Machine, show, write
 
 # In this order: the first two share their lakes.
-BENCHMARKS = ("silver_merge", "gold_merge", "micro_batch", "latency", "idle", "kinesis")
+BENCHMARKS = ("silver_merge", "gold_merge", "micro_batch", "latency", "idle", "kinesis", "load", "burst")
 
 
 def main(

@@ -109,6 +109,26 @@ class StreamRun:
             found.append(Way(in_bronze[1], in_silver[1], in_gold[1]))
         return found
 
+    @property
+    def sent(self) -> int:
+        """How many events were put so far; they are numbered from 0."""
+        return self._number
+
+    def check(self) -> None:
+        """Raises JobFailedError when the job has ended with an error."""
+        self._jobs.check()
+
+    def memory(self) -> tuple[int, int]:
+        """Resident bytes of the job's JVM, and of its Python processes."""
+        jvm = python = 0
+        for each in self._job.family():
+            try:
+                size = each.memory_info().rss
+                jvm, python = (jvm + size, python) if each.name() == "java" else (jvm, python + size)
+            except psutil.NoSuchProcess:
+                continue
+        return jvm, python
+
     def cpu_seconds(self) -> float:
         """Processor time so far of the job and its descendants: JVM and Python workers."""
         total = 0.0

@@ -51,8 +51,8 @@ class CatalogArgs:
 class Catalog(pulumi.ComponentResource):
     """Databases and tables, from the contracts; the catalog itself is encrypted.
 
-    Delta's deletion vectors cannot be told in a manifest, so only gold tables, which have none, get one for Redshift
-    Spectrum. Costs nothing below a million objects.
+    Silver and gold are there twice: as the Delta tables that Athena and Spark read, and for Redshift Spectrum as tables
+    over the manifests that the jobs keep (docs/adr/0015). Costs nothing below a million objects.
     """
 
     def __init__(self, name: str, args: CatalogArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -66,7 +66,7 @@ class Catalog(pulumi.ComponentResource):
             self.databases[layer] = self._database(layer)
         for table in self._estate.contracts.tables:
             self.tables[table] = self._delta_table(table)
-            if table.startswith("gold."):
+            if table.startswith(("silver.", "gold.")):
                 self.spectrum_tables[table] = self._manifest_table(table)
         self.register_outputs({"databases": self.databases})
 
@@ -119,7 +119,7 @@ class Catalog(pulumi.ComponentResource):
         )
 
     def _manifest_table(self, table: str) -> aws.glue.CatalogTable:
-        """The same data, read through the manifests that Delta keeps beside the table (`symlink_manifests`)."""
+        """The same data, through the manifests beside the table (`symlink_manifests`); jobs keep its partitions."""
         name = table.partition(".")[2]
         contract = self._estate.contracts.table(table)
         columns = glue_columns(contract)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from infra.catalog import Catalog
+from infra.catalog import SPECTRUM, Catalog
 from infra.documents import Statement, document, statement, trust
 from infra.estate import Estate
 from infra.keys import READ, WRITE, Keys
@@ -87,7 +87,8 @@ class Compute(pulumi.ComponentResource):
             "LAKEHOUSE_REGION": self._estate.config.region,
             "LAKEHOUSE_STREAMS": streams,
             "LAKEHOUSE_DELTA_LOG_TABLE": self._args.storage.log_table.name,
-            "LAKEHOUSE_SYMLINK_MANIFESTS": str(layer == "gold").lower(),
+            "LAKEHOUSE_SYMLINK_MANIFESTS": str(layer in ("silver", "gold")).lower(),
+            "LAKEHOUSE_SPECTRUM_DATABASE": self._args.catalog.databases[SPECTRUM],
             "LAKEHOUSE_TRIGGER_SECONDS": str(self._estate.config.compute.trigger_seconds),
             "LAKEHOUSE_SHUFFLE_PARTITIONS": str(
                 self._estate.config.compute.executors * self._estate.config.compute.executor_cores

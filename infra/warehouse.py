@@ -35,7 +35,7 @@ class WarehouseArgs:
 
 class Warehouse(pulumi.ComponentResource):
     """A namespace and workgroup of Redshift Serverless, private and encrypted, with a role for Spectrum that reads gold
-    only, and a database role, views and grants for each team, put there by SQL that can run again and again.
+    and silver only, and a database role, views and grants for each team, put there by SQL that can run again and again.
 
     Costs 0.36 USD an RPU and hour while it answers; a usage limit stops it after the hours configured.
     """
@@ -91,12 +91,12 @@ class Warehouse(pulumi.ComponentResource):
         self.register_outputs({"endpoint": self.endpoint})
 
     def _role(self) -> aws.iam.Role:
-        """Spectrum reads the files that gold's manifests name, and the catalog's tables over these."""
+        """Spectrum reads the files that the manifests of gold and silver name, and the catalog's tables over these."""
         estate, lake = self._estate, self._args.storage.lake
         role = aws.iam.Role(
             self._name,
             name=estate.name("spectrum"),
-            description="Redshift Spectrum: reads gold",
+            description="Redshift Spectrum: reads gold and silver",
             assume_role_policy=trust(
                 ["redshift-serverless.amazonaws.com", "redshift.amazonaws.com"], estate.account_id
             ),
@@ -113,9 +113,9 @@ class Warehouse(pulumi.ComponentResource):
             self._name,
             role=role.id,
             policy=document(
-                statement("ReadGold", ["s3:GetObject"], lake.below("gold/")),
-                statement("ListGold", ["s3:ListBucket"], [lake.arn],
-                          conditions={"StringLike": {"s3:prefix": ["gold/*"]}}),
+                statement("ReadTables", ["s3:GetObject"], lake.below("gold/", "silver/")),
+                statement("ListTables", ["s3:ListBucket"], [lake.arn],
+                          conditions={"StringLike": {"s3:prefix": ["gold/*", "silver/*"]}}),
                 statement("LookIntoCatalog", look, tables),
                 statement("AskLakeFormation", ["lakeformation:GetDataAccess"], ["*"]),
                 statement("Decrypt", READ, [self._args.keys.arn("lake"), self._args.keys.arn("catalog")]),
@@ -126,8 +126,8 @@ class Warehouse(pulumi.ComponentResource):
         return role
 
     def _may_select(self, role: aws.iam.Role) -> None:
-        """IAM alone opens no table of this catalog: nothing is left to IAMAllowedPrincipals. Gold's tables of manifests
-        are granted and opted in, as a team's tables are; no other table is.
+        """IAM alone opens no table of this catalog: nothing is left to IAMAllowedPrincipals. The tables of
+        manifests are granted and opted in, as a team's tables are; no other table is.
         """
         database = self._args.catalog.databases[SPECTRUM]
         after = pulumi.ResourceOptions(parent=self, depends_on=[self._args.governance])
@@ -190,7 +190,7 @@ class Warehouse(pulumi.ComponentResource):
             found += [pulumi.Output.from_input(text) for text in _parts(team_sql.format(team=team))]
         view_sql = (SQL / "view.sql").read_text(encoding="utf-8")
         for access in all_access(self._estate.contracts):
-            if access.table.startswith("gold."):
+            if access.table in self._args.catalog.spectrum_tables:
                 found += [pulumi.Output.from_input(text) for text in _parts(view_of(access, view_sql))]
         return found
 

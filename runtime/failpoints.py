@@ -30,6 +30,8 @@ POINTS = {
     "silver.before_rejected": "everything is computed, nothing is written",
     "silver.after_rejected": "rejected has the batch's rows, silver does not",
     "silver.after_merge": "silver has the batch, Spark's commit log does not",
+    "silver.before_manifest": "silver is compacted, its manifests name older files",
+    "silver.after_manifest": "silver's manifests are new, the catalog has not heard of new partitions",
     "gold.replaced": "a gold table is emptied for a new generation that has no checkpoint yet",
     "gold.before_merge": "the batch's sums are computed, gold does not have them",
     "gold.after_merge": "gold has the batch, Spark's commit log does not",

@@ -21,6 +21,7 @@ from runtime.compaction import compact, due
 from runtime.delta_log import DeltaLog
 from runtime.failpoints import failpoint
 from runtime.lineage import Counts, Lineage, TableInput
+from runtime.manifests import CataloguedPartitions
 from runtime.restores import RestoredTableError, refuse_restored
 from runtime.storage import Storage
 from runtime.tables import ensure_table, table_exists
@@ -207,6 +208,7 @@ def start(
     if settings.symlink_manifests:
         failpoint("gold.before_manifest")
         DeltaTable.forPath(spark, spark_path(target.uri)).generate("symlink_format_manifest")
+    partitions = CataloguedPartitions.of(settings, target.contract, target.uri)
     checkpoint = Storage.open(folder)
     recover = True
 
@@ -214,6 +216,8 @@ def start(
         nonlocal recover
         target.merge(changes, batch, checkpoint, recover)
         recover = False
+        if partitions is not None:
+            partitions.update()
         if due(batch, settings.compact_batches):
             compact(spark, target.uri)
 

@@ -28,6 +28,7 @@ from runtime.compaction import compact, due
 from runtime.delta_log import DeltaLog
 from runtime.failpoints import failpoint
 from runtime.lineage import Counts, Lineage, TableInput
+from runtime.manifests import CataloguedPartitions, write_manifests
 from runtime.metrics import REJECT_RATIO, metrics
 from runtime.restores import refuse_restored
 from runtime.storage import Storage
@@ -97,6 +98,9 @@ class SilverTable:
         self.checkpoint = layout.checkpoint("silver", self.silver.name)
         self.root = settings.root
         self.compact_batches = settings.compact_batches
+        self.manifests = settings.symlink_manifests
+        self.partitions = CataloguedPartitions.of(settings, self.silver, self.silver_uri)
+        self.batch_bytes = settings.silver_batch_megabytes * 2**20
         self._attempt = 0
 
     def ensure(self, spark: SparkSession) -> None:
@@ -305,14 +309,25 @@ def start(spark: SparkSession, table: SilverTable, trigger: dict[str, str]) -> S
         if tally is not None:
             metrics().share(REJECT_RATIO, tally.faulty, tally.rows_in, Source=table.source.name)
         if due(batch, table.compact_batches):
-            compact(spark, table.silver_uri)
-            compact(spark, table.rejected_uri)
+            _keep_up(spark, table)
         told = "was over already" if tally is None else json.dumps(tally.counts().to_json())
         log.info("silver.%s batch %d: %s in %.1f s", table.silver.name, batch, told, time.monotonic() - started)
 
-    rows = spark.readStream.format("delta").load(spark_path(table.bronze_uri))
+    # A backlog is worked off in bites that the driver can hold, however long the job was away.
+    stream = spark.readStream.format("delta").option("maxBytesPerTrigger", table.batch_bytes)
+    rows = stream.load(spark_path(table.bronze_uri))
     writer = rows.writeStream.queryName(f"silver.{table.silver.name}").foreachBatch(run)
     return writer.option("checkpointLocation", spark_path(table.checkpoint)).trigger(**trigger).start()
+
+
+def _keep_up(spark: SparkSession, table: SilverTable) -> None:
+    """What the owner does for its tables now and then: small files into few, and what Redshift Spectrum reads."""
+    compact(spark, table.silver_uri)
+    compact(spark, table.rejected_uri)
+    if table.manifests:
+        write_manifests(spark, table.silver_uri)
+        if table.partitions is not None:
+            table.partitions.update()
 
 
 def _refuse_new(spark: SparkSession, table: SilverTable, checkpoint: Storage) -> None:

@@ -44,6 +44,11 @@ class Job:
         """Whether the process is there."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """What the process ended with, minus the number of the signal that killed it; None while it runs."""
+        return self._process.poll() if self._process is not None else None
+
     def check(self) -> None:
         """Raises JobFailedError when the process has ended with an error."""
         if self._process is not None and self._process.poll() not in (None, 0):

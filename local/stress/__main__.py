@@ -5,6 +5,7 @@ proves the lake by the oracle. The last line says what was survived; exit code 1
 import os
 import sys
 import time
+from collections import Counter
 from typing import Annotated
 
 import boto3
@@ -23,6 +24,7 @@ from local.generator.production import plan
 from local.sql import Lake
 from local.stress.course import Course
 from local.stress.faults import FaultyS3
+from runtime.failpoints import POINTS
 from runtime.storage import Storage
 
 SEED, KILLS, DAYS = 1, 200, 1
@@ -85,6 +87,7 @@ def stress(settings: Settings, seed: int, kills: int, days: int) -> bool:
             stack.stop(settings)
     for difference in comparison.differences[:MOST_SHOWN]:
         console.print(str(difference), highlight=False, markup=False)
+    console.print(f"died at {_points(course.points)}", highlight=False)
     found = figures(comparison)
     others = f", {found['other_differences']} other differences" if found["other_differences"] else ""
     console.print(
@@ -94,6 +97,11 @@ def stress(settings: Settings, seed: int, kills: int, days: int) -> bool:
         highlight=False,
     )
     return comparison.exact
+
+
+def _points(reached: Counter[str]) -> str:
+    """The named points and how often a job died there, in the order in which a record comes to them."""
+    return ", ".join(f"{name} {reached[name]}" for name in POINTS)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,11 @@
 """A lake that is filled while its jobs die again and again, and is then held against the oracle."""
 
+import signal
+import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +16,7 @@ from lakehouse.errors import LakehouseError
 from local.demo.jobs import Job, Jobs
 from local.demo.run import Run
 from local.demo.stages import lakehouse, producer
-from local.stress.deaths import Death, drawn
+from local.stress.deaths import FIRST_POINT, JOBS, Death, drawn
 from local.stress.faults import FaultyS3
 from local.stress.reshards import Reshards
 from runtime.failpoints import VARIABLE
@@ -22,6 +26,9 @@ if TYPE_CHECKING:
 
 # A job that was told to die at a point that it does not reach in this time is killed wherever it is.
 LONGEST_LIFE_SECONDS = 90.0
+# The first start of gold waits for the first batches of silver, whose job dies meanwhile.
+LONGEST_START_SECONDS = 300.0
+POLL_SECONDS = 0.2
 # A driver whose JVM is gone has to notice, and to end by itself.
 NOTICE_SECONDS = 60.0
 DRAIN_SECONDS = 900.0
@@ -40,22 +47,25 @@ class Course:
     def __init__(
         self, run: Run, seed: int, kills: int, kinesis: "KinesisClient", s3: FaultyS3, console: Console
     ) -> None:
-        """The jobs see S3 through `s3`."""
+        """The jobs see S3 through `s3`. `points` counts the deaths at each named point."""
         self.survived = 0
         self.reshards = 0
+        self.points: Counter[str] = Counter()
         self._run = run
         self._seed = seed
-        self._files = [Death("job", point, 0) for point in FILE_POINTS[: max(0, kills - 1)]]
+        self._files = [Death("batch", "all", point, 0) for point in FILE_POINTS[: max(0, kills - 1)]]
         self._deaths = drawn(seed, kills - len(self._files))
         self._kinesis = kinesis
         self._s3 = s3
         self._console = console
         self._orphans: list[psutil.Process] = []
+        self._over = threading.Event()
+        self._lock = threading.Lock()
         self._started = time.monotonic()
 
     def fill(self) -> None:
-        """1 Files go into bronze; that job dies too. 2 Events are produced while the streaming job dies, and shards
-        split and merge. 3 Everything drains.
+        """1 Files go into bronze; that job dies too. 2 Events are produced while three streaming jobs die beside each
+        other, and shards split and merge. 3 Everything drains.
 
         Raises StressError or JobFailedError when a job behaves otherwise than it must.
         """
@@ -68,7 +78,7 @@ class Course:
             production = jobs.add(Job("producer", producer(self._run), self._log("producer"), self._run.environment))
             production.start()
             with Reshards(self._kinesis, list(self._run.settings.streams.values()), self._seed) as reshards:
-                self._kill_again_and_again(jobs)
+                self._kill_side_by_side(jobs)
                 self._tell("waiting for the producer")
                 self._complete(production)
             self.reshards = reshards.done
@@ -79,46 +89,69 @@ class Course:
         if left:
             raise StressError(f"processes outlive their killed driver by {NOTICE_SECONDS:.0f} s: {left}")
 
-    def _kill_again_and_again(self, jobs: Jobs) -> None:
-        job: Job | None = None
-        for death in self._deaths:
-            if job is None:
-                job = self._job(jobs, "stream", ["stream", "all"], death.point)
-            elif death.point is not None:
-                # It lives on after the death of a worker: a point takes a new start.
-                job.kill()
-                job = self._job(jobs, "stream", ["stream", "all"], death.point)
-            if death.point is not None:
-                self._die_at_point(job, death)
-            else:
-                self._die_any_time(job, death)
-            job = job if death.what == "worker" else None
-        if job is not None:
+    def _kill_side_by_side(self, jobs: Jobs) -> None:
+        """Every job lives and dies at its own pace, until all have died as often as they must. The first failure ends
+        all of them.
+        """
+        with ThreadPoolExecutor(len(JOBS)) as lives:
+            done = [lives.submit(self._kill_again_and_again, jobs, name) for name in JOBS]
+            try:
+                living = [each.result() for each in as_completed(done)]
+            finally:
+                self._over.set()
+        for job in living:
             job.kill()
 
+    def _kill_again_and_again(self, jobs: Jobs, name: str) -> Job:
+        """The deaths of one job, one after the other; gives the job, which then runs on for the sake of the others."""
+        job: Job | None = None
+        for death in (each for each in self._deaths if each.job == name):
+            if job is not None and death.point is not None:
+                # It lives on after the death of a worker: a point takes a new start.
+                job.kill()
+                job = None
+            job = job or self._job(jobs, name, ["stream", name], death.point)
+            if death.point is None:
+                self._die_any_time(job, death)
+            else:
+                self._die_at_point(job, death)
+            if self._over.is_set():
+                return job
+            job = job if death.what == "worker" else None
+        return job or self._job(jobs, name, ["stream", name])
+
     def _die_at_point(self, job: Job, death: Death) -> None:
-        deadline = time.monotonic() + LONGEST_LIFE_SECONDS
-        while job.running and time.monotonic() < deadline:
-            time.sleep(0.2)
-        reached = not job.running
+        """The job dies by itself where it was told to; otherwise it is killed wherever it is."""
+        longest = LONGEST_START_SECONDS if death.point == FIRST_POINT else LONGEST_LIFE_SECONDS
+        deadline = time.monotonic() + longest
+        while job.running and time.monotonic() < deadline and not self._over.is_set():
+            time.sleep(POLL_SECONDS)
+        if job.running:
+            job.kill()
+            self._told(f"{death}: not reached in {longest:.0f} s, killed")
+            return
+        if job.exit_code != -signal.SIGKILL:
+            raise StressError(f"{job.name} should die at {death.point} and ended with {job.exit_code}: see {job.log}")
         job.kill()
-        self._told(death if reached else Death("job", None, LONGEST_LIFE_SECONDS))
+        self.points[(death.point or "").partition("@")[0]] += 1
+        self._told(str(death))
 
     def _die_any_time(self, job: Job, death: Death) -> None:
-        time.sleep(death.after)
-        if death.what == "job":
+        self._over.wait(death.after)
+        if not job.running:
+            raise StressError(f"{job.name} ended by itself with {job.exit_code}: see {job.log}")
+        if death.what == "all":
             job.kill()
         elif death.what == "driver":
             self._orphans += job.family()
             job.kill_driver()
         else:
-            name = "java" if death.what == "jvm" else "python"
-            _kill_one(job, name)
+            _kill_one(job, "java" if death.what == "jvm" else "python")
         if death.what == "jvm" and not job.wait_for_end(NOTICE_SECONDS):
             raise StressError(
                 f"the driver did not notice in {NOTICE_SECONDS:.0f} s that its JVM is dead: see {job.log}"
             )
-        self._told(death)
+        self._told(str(death))
 
     def _job(self, jobs: Jobs, name: str, arguments: Sequence[str], point: str | None = None) -> Job:
         environment = {
@@ -138,9 +171,10 @@ class Course:
     def _log(self, name: str) -> Path:
         return self._run.folder / f"{name}.log"
 
-    def _told(self, death: Death) -> None:
-        self.survived += 1
-        self._tell(f"kill {self.survived}: {death}")
+    def _told(self, death: str) -> None:
+        with self._lock:
+            self.survived += 1
+            self._tell(f"kill {self.survived}: {death}")
 
     def _tell(self, text: str) -> None:
         self._console.print(f"[{time.monotonic() - self._started:5.0f} s] {text}", highlight=False, markup=False)

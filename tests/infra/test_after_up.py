@@ -68,8 +68,28 @@ def test_a_file_and_records_reach_gold_with_the_settings_of_the_estate(deployed:
     assert {key.partition("/")[0] for key in keys} == {"bronze", "silver", "gold", "rejected", "checkpoints"}
     manifests = [key for key in keys if "_symlink_format_manifest" in key]
     assert manifests, "the gold job keeps the manifests that Redshift Spectrum reads"
+    assert partitions_for_spectrum(deployed) == {
+        ("customer_insights", "feedback_score"),
+        ("marketing_funnel", "funnel_stage"),
+        ("sales_kpis", "daily_revenue"),
+    }
     metrics = {each["MetricName"] for each in client(deployed, "cloudwatch").list_metrics()["Metrics"]}
     assert metrics >= {"FreshnessSeconds", "RejectRatio"}, "jobs report to the namespace that the alarms watch"
+
+
+def partitions_for_spectrum(deployed: Deployed) -> set[tuple[str, str]]:
+    """Tables and KPIs of this month that the catalog lists for Redshift Spectrum, of those asked for above."""
+    catalog = client(deployed, "glue")
+    [database] = [each["Name"] for each in catalog.get_databases()["DatabaseList"] if "spectrum" in each["Name"]]
+    found = set()
+    for table in catalog.get_tables(DatabaseName=database)["TableList"]:
+        for each in catalog.get_partitions(DatabaseName=database, TableName=table["Name"])["Partitions"]:
+            kpi, *month = each["Values"]
+            place = f"/gold/{table['Name']}/_symlink_format_manifest/kpi_name={kpi}/month={DAY[:7]}/"
+            assert month == [DAY[:7]]
+            assert each["StorageDescriptor"]["Location"].endswith(place)
+            found.add((table["Name"], kpi))
+    return {each for each in found if each[1] in ("daily_revenue", "feedback_score", "funnel_stage")}
 
 
 def glue(deployed: Deployed, name: str, folder: Path) -> None:

@@ -22,7 +22,12 @@ STATEMENT, WORKGROUP = "aws:redshiftdata/statement:Statement", "aws:redshiftserv
 SUBNET, POLICY = "aws:ec2/subnet:Subnet", "aws:iam/rolePolicy:RolePolicy"
 PERMISSIONS, OPT_IN = "aws:lakeformation/permissions:Permissions", "aws:lakeformation/optIn:OptIn"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/shopware-lakehouse-dev-spectrum"
-GOLD = ("customer_insights", "marketing_funnel", "operations_kpis", "sales_kpis")
+GOLD = {"customer_insights", "marketing_funnel", "operations_kpis", "sales_kpis"}
+SILVER = {"validated_pos", "enriched_inventory", "sessionized_web_logs", "customer_interactions", "campaign_spend",
+          "stores", "warehouses", "products"}  # fmt: skip
+# In the one external schema no two tables have one name.
+LAYER = {**dict.fromkeys(GOLD, "gold"), **dict.fromkeys(SILVER, "silver")}
+READ = ("gold.", "silver.")
 AGAIN = re.compile(r"CREATE (EXTERNAL )?SCHEMA IF NOT EXISTS |CREATE OR REPLACE (VIEW|PROCEDURE) |CALL |GRANT ")
 
 
@@ -65,12 +70,12 @@ def test_a_view_shows_a_team_its_columns_and_rows_and_nothing_else(statements: S
             select = parsed.expression
             assert isinstance(select, expressions.Select)
             team, table = parsed.this.db, parsed.this.name
-            views[team, f"gold.{table}"] = [each.name for each in select.selects], select.args["where"].this
+            views[team, f"{LAYER[table]}.{table}"] = [each.name for each in select.selects], select.args["where"].this
             source = select.find(expressions.Table)
             assert source is not None
             assert (source.db, source.name) == (SCHEMA, table)
 
-    assert set(views) == {(each.role, each.table) for each in all_access(CONTRACT) if each.table.startswith("gold.")}
+    assert set(views) == {(each.role, each.table) for each in all_access(CONTRACT) if each.table.startswith(READ)}
     for (team, table), (columns, rows) in views.items():
         granted = access(CONTRACT, team, table)
         assert granted is not None
@@ -81,30 +86,30 @@ def test_a_view_shows_a_team_its_columns_and_rows_and_nothing_else(statements: S
 def test_a_team_is_granted_its_own_schema_and_views_only(statements: Sequence[str]) -> None:
     schemas = {f"GRANT USAGE ON SCHEMA {team} TO ROLE {team}" for team in role_names(CONTRACT)}
     views = {
-        f"GRANT SELECT ON {each.role}.{each.table.removeprefix('gold.')} TO ROLE {each.role}"
+        f"GRANT SELECT ON {each.role}.{each.table.partition('.')[2]} TO ROLE {each.role}"
         for each in all_access(CONTRACT)
-        if each.table.startswith("gold.")
+        if each.table.startswith(READ)
     }
 
     assert {text.rstrip(";") for text in statements if text.startswith("GRANT")} == schemas | views
 
 
-def test_spectrum_reads_gold_through_lake_formation_and_nothing_else(program: Program) -> None:
+def test_spectrum_reads_gold_and_silver_through_lake_formation_and_nothing_else(program: Program) -> None:
     document = json.loads(one(program, POLICY, "warehouse").at("policy"))
     lake = f"arn:aws:s3:::shopware-lakehouse-dev-lake-{ACCOUNT}-{REGION}"
     reads = {each["Sid"]: each["Resource"] for each in document["Statement"]}
 
-    assert reads["ReadGold"] == [f"{lake}/gold/*"]
+    assert reads["ReadTables"] == [f"{lake}/gold/*", f"{lake}/silver/*"]
     assert reads["AskLakeFormation"] == ["*"]
     assert not [each for each in document["Statement"] if {"s3:PutObject", "s3:DeleteObject"} & set(each["Action"])]
     grants = [each for each in program.of(PERMISSIONS) if each.at("principal") == ROLE]
     database = "shopware_lakehouse_dev_spectrum"
     assert [each.at("permissions") for each in grants if each.at("database")] == [["DESCRIBE"]]
     tables = {each.at("table", "name"): each.at("permissions") for each in grants if each.at("table")}
-    assert tables == {table: ["DESCRIBE", "SELECT"] for table in GOLD}
+    assert tables == {table: ["DESCRIBE", "SELECT"] for table in GOLD | SILVER}
     assert {each.at("table", "databaseName") for each in grants if each.at("table")} == {database}
     opted = [each for each in program.of(OPT_IN) if each.at("principals", 0, "dataLakePrincipalIdentifier") == ROLE]
-    assert sorted(each.at("resourceDatas", 0, "table", "name") for each in opted) == list(GOLD)
+    assert sorted(each.at("resourceDatas", 0, "table", "name") for each in opted) == sorted(GOLD | SILVER)
 
 
 def test_the_workgroup_has_the_three_zones_that_it_needs_even_where_the_jobs_have_two(program: Program) -> None:

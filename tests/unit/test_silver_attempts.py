@@ -70,6 +70,18 @@ class Stream:
         assert query.exception() is None
 
 
+def test_a_backlog_is_worked_off_in_bounded_batches(spark: SparkSession, tmp_path: Path) -> None:
+    stream = Stream(spark, tmp_path)
+    stream.table.batch_bytes = 1
+    for record in RECORDS:
+        stream.deliver([record])
+    stream.run()
+    batches = sorted(int(each.name) for each in (stream.checkpoint / "commits").iterdir() if each.name.isdecimal())
+    # A batch takes at least one file; every record was delivered in a file of its own.
+    assert batches == list(range(len(RECORDS)))
+    assert_as_the_oracle_says(stream.lake, RECORDS)
+
+
 @pytest.mark.parametrize("later", [RECORDS[2:3], RECORDS[3:4]], ids=["a correction", "nothing but a broken record"])
 def test_a_checkpoint_of_yesterday_is_refused(
     spark: SparkSession, tmp_path: Path, later: list[DeliveredRecord]

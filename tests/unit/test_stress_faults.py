@@ -106,6 +106,11 @@ def test_a_run_begins_with_every_point_once_and_is_the_same_for_the_same_seed() 
     deaths = drawn(3, 40)
     assert deaths[0].point == "gold.replaced"
     assert sorted(str(death.point) for death in deaths[1 : 1 + len(POINTS_OF_A_STREAM)]) == sorted(POINTS_OF_A_STREAM)
-    assert {death.what for death in drawn(3, 200)} == {"job", "jvm", "driver", "worker"}
+    assert {(death.job, death.what) for death in drawn(3, 400)} == {
+        (job, what) for job in ("bronze", "silver", "gold") for what in ("all", "jvm", "driver", "worker")
+    }
+    owners = {"kinesis": "bronze", "ledger": "bronze", "bronze": "bronze", "silver": "silver", "gold": "gold"}
+    at_points = {(str(death.point).partition(".")[0], death.job) for death in drawn(3, 400) if death.point}
+    assert at_points == {*owners.items(), *(("maintenance", job) for job in ("bronze", "silver", "gold"))}
     assert drawn(3, 40) == deaths != drawn(4, 40)
     assert drawn(3, 5) == deaths[:5]

@@ -1,0 +1,111 @@
+"""What lets the silver and gold jobs keep the partitions of the tables that Redshift Spectrum reads."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+
+from infra.catalog import SPECTRUM, Catalog
+from infra.compute import Compute
+from infra.documents import document, statement
+from infra.estate import Estate
+from infra.governance import Governance
+from infra.keys import WRITE, Keys
+from infra.storage import Storage
+
+# A job keeps its own layer's tables, and no other's.
+LAYERS = ("silver", "gold")
+
+
+@dataclass(frozen=True)
+class ManifestsArgs:
+    """Who writes manifests, and the tables over them."""
+
+    estate: Estate
+    keys: Keys
+    storage: Storage
+    catalog: Catalog
+    governance: Governance
+    compute: Compute
+
+
+class Manifests(pulumi.ComponentResource):
+    """The right of the silver and the gold job to list, add and remove partitions of their layer's tables of manifests,
+    by IAM and by Lake Formation, which asks as well. No other table of the catalog is theirs to change. Costs nothing.
+    """
+
+    def __init__(self, name: str, args: ManifestsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("lakehouse:estate:Manifests", name, None, opts)
+        self._name, self._args, self._estate = name, args, args.estate
+        for layer in LAYERS:
+            tables = {
+                table: declared
+                for table, declared in args.catalog.spectrum_tables.items()
+                if table.startswith(f"{layer}.")
+            }
+            self._by_iam(layer, tables)
+            if self._estate.config.switches.table_grants:
+                self._by_lake_formation(layer, tables)
+        self.register_outputs({})
+
+    def _by_iam(self, layer: str, tables: Mapping[str, aws.glue.CatalogTable]) -> None:
+        database = self._args.catalog.databases[SPECTRUM]
+        arns = [
+            self._estate.arn("glue", "catalog"),
+            self._estate.arn("glue", pulumi.Output.concat("database/", database)),
+            *(
+                self._estate.arn("glue", pulumi.Output.concat("table/", database, "/", table.name))
+                for table in tables.values()
+            ),
+        ]
+        actions = ["glue:GetTable", "glue:GetPartitions", "glue:BatchCreatePartition", "glue:BatchDeletePartition"]
+        aws.iam.RolePolicy(
+            f"{self._name}-{layer}",
+            role=self._args.compute.job_roles[layer].id,
+            policy=document(
+                statement("KeepPartitions", actions, arns),
+                statement("UseCatalogKey", WRITE, [self._args.keys.arn("catalog")]),
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+    def _by_lake_formation(self, layer: str, tables: Mapping[str, aws.glue.CatalogTable]) -> None:
+        role, database = self._args.compute.job_roles[layer].arn, self._args.catalog.databases[SPECTRUM]
+        after = pulumi.ResourceOptions(parent=self, depends_on=[self._args.governance])
+        aws.lakeformation.Permissions(
+            f"{self._name}-{layer}-location",
+            principal=role,
+            permissions=["DATA_LOCATION_ACCESS"],
+            data_location=aws.lakeformation.PermissionsDataLocationArgs(arn=self._args.storage.lake.arn),
+            opts=after,
+        )
+        aws.lakeformation.Permissions(
+            f"{self._name}-{layer}-database",
+            principal=role,
+            permissions=["DESCRIBE"],
+            database=aws.lakeformation.PermissionsDatabaseArgs(name=database),
+            opts=after,
+        )
+        for table, declared in tables.items():
+            name = f"{self._name}-{layer}-{table.partition('.')[2]}"
+            own = pulumi.ResourceOptions.merge(after, pulumi.ResourceOptions(depends_on=[declared]))
+            aws.lakeformation.Permissions(
+                name,
+                principal=role,
+                permissions=["ALTER", "DESCRIBE", "SELECT"],
+                table=aws.lakeformation.PermissionsTableArgs(database_name=database, name=declared.name),
+                opts=own,
+            )
+            aws.lakeformation.OptIn(
+                name,
+                principals=[aws.lakeformation.OptInPrincipalArgs(data_lake_principal_identifier=role)],
+                resource_datas=[
+                    aws.lakeformation.OptInResourceDataArgs(
+                        table=aws.lakeformation.OptInResourceDataTableArgs(
+                            catalog_id=self._estate.account_id, database_name=database, name=declared.name
+                        )
+                    )
+                ],
+                opts=own,
+            )
