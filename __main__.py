@@ -5,8 +5,10 @@ import pulumi_aws as aws
 
 from infra import config as configuration
 from infra.audit import Audit, AuditArgs
+from infra.auditors import Auditors, AuditorsArgs
 from infra.batch import Batch, BatchArgs
 from infra.catalog import Catalog, CatalogArgs
+from infra.classification import Classification, ClassificationArgs
 from infra.compute import Compute, ComputeArgs
 from infra.cost import Cost, CostArgs
 from infra.estate import Estate
@@ -23,14 +25,16 @@ from infra.streams import Streams, StreamsArgs
 from infra.tags import tag_everything
 from infra.warehouse import Warehouse, WarehouseArgs
 from lakehouse.contracts import load_contracts
+from lakehouse.policies import role_names
 from lakehouse.settings import CONTRACTS
 
 
 def declare() -> None:
     """Declares the whole estate from the stack's configuration and the contracts."""
-    config = configuration.load(pulumi.Config("shopware-lakehouse"), aws.config.region)
+    contracts = load_contracts(CONTRACTS)
+    config = configuration.load(pulumi.Config("shopware-lakehouse"), aws.config.region, role_names(contracts))
     caller = aws.get_caller_identity_output()
-    estate = Estate(config, load_contracts(CONTRACTS), caller.account_id, aws.get_partition_output().partition)
+    estate = Estate(config, contracts, caller.account_id, aws.get_partition_output().partition)
 
     tag_everything(estate.tags)
 
@@ -43,6 +47,8 @@ def declare() -> None:
     # What the data is, and who may see it
     catalog = Catalog("catalog", CatalogArgs(estate, keys, storage))
     governance = Governance("governance", GovernanceArgs(estate, keys, storage, catalog))
+    if config.switches.classification_tags:
+        Classification("classification", ClassificationArgs(estate, catalog, governance))
 
     # What moves the data
     code = package(estate, storage)
@@ -59,10 +65,11 @@ def declare() -> None:
 
     # Who watches over it
     audit = Audit("audit", AuditArgs(estate, keys, storage, catalog))
+    auditors = Auditors("auditors", AuditorsArgs(estate, keys, storage, catalog, governance, audit))
     monitoring = Monitoring("monitoring", MonitoringArgs(estate, keys, storage, streams, compute, batch, audit))
     Cost("cost", CostArgs(estate, monitoring))
 
-    told = outputs(estate, storage, streams, compute, batch, governance, query, warehouse, monitoring)
+    told = outputs(estate, storage, streams, compute, batch, governance, query, warehouse, auditors, monitoring)
     for name, value in told.items():
         pulumi.export(name, value)
 

@@ -17,6 +17,8 @@ from infra.storage import Storage
 from infra.streaming_job import StreamingJob, StreamingJobArgs
 from infra.streams import Streams
 
+# One job for all layers, where `compute.together` asks for it.
+ALL = "all"
 # What a layer's job reads besides its own prefixes, and what it writes.
 READS: Mapping[str, tuple[str, ...]] = {
     "bronze": (),
@@ -48,7 +50,7 @@ class ComputeArgs:
 
 class Compute(pulumi.ComponentResource):
     """An EMR Serverless application and the bronze, silver and gold jobs on it, each with a role that reaches only
-    what its layer reads and writes.
+    what its layer reads and writes; or one job for the three (`compute.together`), with what all of them need.
 
     Costs about 0.05 USD a vCPU and hour and 0.006 USD a GB and hour for what the jobs hold, all day.
     """
@@ -69,12 +71,12 @@ class Compute(pulumi.ComponentResource):
             opts=self._child,
         )
         self.log_group_name = group.name
-        self.job_roles = {layer: self._role(layer, group.arn) for layer in WRITES}
+        self.job_roles = {job: self._role(job, group.arn) for job in job_names(self._estate)}
         if self._estate.config.switches.emr:
             application = self._application()
             self.application_id, self.application_arn = application.id, application.arn
             if self._estate.config.switches.streaming_jobs:
-                self.jobs = {layer: self._job(layer, application.id) for layer in WRITES}
+                self.jobs = {job: self._job(job, application.id) for job in self.job_roles}
         self.register_outputs({"application_id": self.application_id})
 
     def settings(self, layer: str) -> dict[str, pulumi.Input[str]]:
@@ -87,7 +89,7 @@ class Compute(pulumi.ComponentResource):
             "LAKEHOUSE_REGION": self._estate.config.region,
             "LAKEHOUSE_STREAMS": streams,
             "LAKEHOUSE_DELTA_LOG_TABLE": self._args.storage.log_table.name,
-            "LAKEHOUSE_SYMLINK_MANIFESTS": str(layer in ("silver", "gold")).lower(),
+            "LAKEHOUSE_SYMLINK_MANIFESTS": str(layer != "bronze").lower(),
             "LAKEHOUSE_SPECTRUM_DATABASE": self._args.catalog.databases[SPECTRUM],
             "LAKEHOUSE_TRIGGER_SECONDS": str(self._estate.config.compute.trigger_seconds),
             "LAKEHOUSE_SHUFFLE_PARTITIONS": str(
@@ -184,7 +186,7 @@ class Compute(pulumi.ComponentResource):
         role = aws.iam.Role(
             f"{self._name}-{layer}",
             name=self._estate.name("job", layer),
-            description=f"The {layer} job: reads and writes its own prefixes",
+            description=f"The streaming job of {' and '.join(layers_of(layer))}: reads and writes its own prefixes",
             assume_role_policy=trust("emr-serverless.amazonaws.com", self._estate.account_id),
             opts=self._child,
         )
@@ -192,7 +194,7 @@ class Compute(pulumi.ComponentResource):
             f"{self._name}-{layer}",
             role=role.id,
             policy=document(
-                *job_statements(self._estate, self._args.keys, self._args.storage, READS[layer], WRITES[layer]),
+                *job_statements(self._estate, self._args.keys, self._args.storage, *_prefixes(layer)),
                 may_publish(self._estate),
                 *self._only(layer, group_arn),
             ),
@@ -213,13 +215,29 @@ class Compute(pulumi.ComponentResource):
                 "KeepLogs", ["s3:PutObject", "s3:GetObject"], self._args.storage.artifacts.below("logs/streaming/")
             ),
         ]
-        if layer == "bronze":
+        if "bronze" in layers_of(layer):
             read = ["kinesis:DescribeStreamSummary", "kinesis:ListShards", "kinesis:GetShardIterator"]
             found += [
                 statement("ReadStreams", [*read, "kinesis:GetRecords"], list(self._args.streams.arns.values())),
                 statement("DecryptStreams", READ, [self._args.keys.arn("streams")]),
             ]
         return found
+
+
+def job_names(estate: Estate) -> tuple[str, ...]:
+    """The streaming jobs of the estate, by what each of them is told to run."""
+    return (ALL,) if estate.config.compute.together else tuple(WRITES)
+
+
+def layers_of(job: str) -> tuple[str, ...]:
+    """The layers that a streaming job writes."""
+    return tuple(WRITES) if job == ALL else (job,)
+
+
+def _prefixes(job: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What the job reads besides what it writes, and what it writes."""
+    writes = tuple(prefix for layer in layers_of(job) for prefix in WRITES[layer])
+    return tuple(prefix for layer in layers_of(job) for prefix in READS[layer] if prefix not in writes), writes
 
 
 def job_statements(

@@ -5,6 +5,7 @@ A wrong value fails here, before any resource is touched, with its key, the valu
 
 import ipaddress
 import json
+from collections.abc import Collection
 from typing import Annotated, Literal, Self
 
 import pulumi
@@ -37,6 +38,8 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,23}$")]
 Arn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:\d{0,12}:.+$")]
 Email = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
 Cidr = Annotated[str, StringConstraints(pattern=r"^10\.\d{1,3}\.0\.0/16$"), AfterValidator(_network)]
+GroupId = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{10}-)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+Region = Annotated[str, StringConstraints(pattern=r"^[^'\"\\\s]([^'\"\\]{0,62}[^'\"\\\s])?$")]
 WAREHOUSE_ZONES = 3
 # By vCPU: least, most and step of a worker's memory. One core could have 2 GB, but Spark is given 2 less than that.
 WORKER_MEMORY_GB = {1: (4, 8, 1), 2: (4, 16, 1), 4: (8, 30, 1), 8: (16, 60, 4), 16: (32, 120, 8)}
@@ -65,6 +68,7 @@ class Switches(Section):
     streaming_jobs: bool = Field(True, description="Start the streaming jobs; off: the application only.")
     table_grants: bool = Field(True, description="Lake Formation's grants to teams; off: they see no table at all.")
     data_cells_filters: bool = Field(True, description="Row and column filters of Lake Formation.")
+    classification_tags: bool = Field(True, description="Lake Formation tags with each column's classification.")
     emr: bool = Field(True, description="The EMR Serverless application.")
     budget: bool = Field(True, description="The monthly budget and its alerts.")
 
@@ -87,6 +91,9 @@ class Compute(Section):
     executors: int = Field(1, ge=1, le=200, description="Most executors of a job.")
     warm_workers: int = Field(0, ge=0, le=50, description="Pre-initialised workers of each kind; they cost all day.")
     maximum_cores: int = Field(32, ge=4, le=4000, description="Most cores of the whole application.")
+    together: bool = Field(
+        True, description="One job for all layers: a third of the cost. Off: a job and a role for each layer."
+    )
     trigger_seconds: float = Field(1.0, ge=0, le=3600, description="Shortest time between two micro-batches.")
 
     @model_validator(mode="after")
@@ -122,11 +129,21 @@ class EstateConfig(Section):
     owner: str = Field("data-platform", min_length=1, max_length=64, description="Tag: who answers for the estate.")
     cost_centre: str = Field("shared", min_length=1, max_length=64, description="Tag: who pays.")
     vpc_cidr: Cidr = Field("10.42.0.0/16", description="Address range of the private network.")
-    availability_zones: int = Field(2, ge=2, le=3, description="Zones that the private subnets span.")
+    availability_zones: int = Field(2, ge=1, le=3, description="Zones that the private subnets span.")
     alarm_emails: tuple[Email, ...] = Field((), description="Who gets alarms and budget alerts.")
     administrators: tuple[Arn, ...] = Field((), description="IAM roles that administer Lake Formation.")
     team_principals: dict[str, tuple[Arn, ...]] = Field(
         {}, description="Who may take a team's role: team (as in the contracts) to IAM roles; none: this account's."
+    )
+    team_groups: dict[str, tuple[GroupId, ...]] = Field(
+        {}, description="IAM Identity Center groups that may read what a team may: team to group ids."
+    )
+    identity_center: Arn | None = Field(None, description="The IAM Identity Center instance of these groups.")
+    team_regions: dict[str, tuple[Region, ...]] = Field(
+        {}, description="Teams that see only the rows of some regions: team to regions, as the stores have them."
+    )
+    auditors: tuple[Arn, ...] = Field(
+        (), description="IAM roles that may take the auditors' role; none: this account's."
     )
     monthly_budget_usd: int = Field(300, ge=1, description="The budget behind the cost alerts.")
     redshift_base_capacity: Annotated[Literal[4, 8, 16, 32, 64, 128], BeforeValidator(_number)] = Field(
@@ -147,6 +164,8 @@ class EstateConfig(Section):
             raise ValueError(
                 f"allow_data_loss is {self.allow_data_loss!r}, this environment is {self.environment!r}: give its name"
             )
+        if self.team_groups and self.identity_center is None:
+            raise ValueError("team_groups needs identity_center: give the ARN of the IAM Identity Center instance")
         if self.switches.streaming_jobs and not self.switches.emr:
             raise ValueError("switches.streaming_jobs needs switches.emr: switch both off, or both on")
         return self
@@ -162,8 +181,8 @@ class EstateConfig(Section):
         return self.confirm_data_loss and self.allow_data_loss == self.environment
 
 
-def load(config: pulumi.Config, region: str | None) -> EstateConfig:
-    """The configuration of this stack; `region` is `aws:region` where that is set.
+def load(config: pulumi.Config, region: str | None, teams: Collection[str]) -> EstateConfig:
+    """The configuration of this stack; `region` is `aws:region` where that is set, `teams` those of the contracts.
 
     Raises ConfigurationError naming each wrong key, its value and what is allowed.
     """
@@ -171,13 +190,20 @@ def load(config: pulumi.Config, region: str | None) -> EstateConfig:
     if region is not None:
         given.setdefault("region", region)
     try:
-        return EstateConfig.model_validate(given)
+        found = EstateConfig.model_validate(given)
     except ValidationError as error:
         faults = "; ".join(
             f"{KEY_PREFIX}:{'.'.join(map(str, fault['loc']))} = {fault['input']!r}: {fault['msg']}"
             for fault in error.errors()
         )
         raise ConfigurationError(f"wrong configuration: {faults} (`pulumi config set --path` mends it)") from error
+    for field in ("team_principals", "team_groups", "team_regions"):
+        for unknown in sorted(set(getattr(found, field)) - set(teams)):
+            raise ConfigurationError(
+                f"wrong configuration: {KEY_PREFIX}:{field}.{unknown}: no contract names such a team; there are "
+                f"{', '.join(sorted(teams))} (`pulumi config set --path` mends it)"
+            )
+    return found
 
 
 def _value(config: pulumi.Config, name: str) -> object:

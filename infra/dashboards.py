@@ -12,7 +12,7 @@ import pulumi
 
 from infra.alarms import FIREHOSE, KINESIS, Metric, streaming_layers
 from infra.estate import Estate
-from lakehouse.policies import Access, all_access
+from lakehouse.policies import Access
 
 WIDTH, HEIGHT, HALF = 24, 6, 12
 
@@ -55,7 +55,7 @@ def pipeline_body(estate: Estate, namespace: str, pipeline: Pipeline) -> pulumi.
 
 def team_body(estate: Estate, namespace: str, team: str) -> pulumi.Output[str]:
     """How current and how clean what the team reads is."""
-    granted = [access for access in all_access(estate.contracts) if access.role == team]
+    granted = [access for access in estate.access if access.role == team]
     tables = [access.table for access in granted if access.table.partition(".")[0] in streaming_layers()[1:]]
     current = [
         Metric(namespace, "FreshnessSeconds", dict(zip(("Layer", "Table"), table.split("."), strict=True)), "Maximum")

@@ -8,6 +8,7 @@ import pulumi
 from infra.config import EstateConfig
 from lakehouse.contract_model import CLASSIFICATIONS
 from lakehouse.contracts import Contracts
+from lakehouse.policies import Access, all_access
 from lakehouse.settings import Settings
 
 
@@ -32,6 +33,11 @@ class Estate:
         """The ARN of a resource in this account, for policies that name it before it exists."""
         region = self.config.region if regional else ""
         return pulumi.Output.concat("arn:", self.partition, f":{service}:{region}:", self.account_id, ":", resource)
+
+    @property
+    def access(self) -> tuple[Access, ...]:
+        """Who may read what: the contracts' grants, confined to regions where the configuration says so."""
+        return all_access(self.contracts, self.config.team_regions)
 
     @property
     def streaming_sources(self) -> tuple[str, ...]:

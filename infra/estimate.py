@@ -119,7 +119,7 @@ def _storage(contracts: Contracts, config: EstateConfig, load: Load) -> list[Lin
         Line("storage", "older bronze", gigabytes * (kept - fresh), "S3 Standard-IA"),
     ]
     if config.switches.streaming_jobs:
-        batches = _batches(contracts, load)
+        batches = _batches(contracts, config, load)
         looks = (len(contracts.sources) + GOLD_FEEDS) * SECONDS / max(1.0, config.compute.trigger_seconds)
         lines += [
             Line("storage", "queries that look for news", looks, "S3 PUT or LIST"),
@@ -159,12 +159,12 @@ def _streams(config: EstateConfig, load: Load) -> list[Line]:
 
 def _compute(config: EstateConfig) -> list[Line]:
     """Streaming jobs run always, with all the executors that they may have."""
-    compute, jobs = config.compute, len(streaming_layers())
+    compute, jobs = config.compute, _jobs(config)
     cores = compute.driver_cores + compute.executors * compute.executor_cores
     memory = compute.driver_memory_gb + compute.executors * compute.executor_memory_gb
     return [
-        Line("compute", f"{jobs} jobs of {cores} vCPU", jobs * cores * HOURS, "EMR Serverless vCPU"),
-        Line("compute", f"{jobs} jobs of {memory} GB", jobs * memory * HOURS, "EMR Serverless memory"),
+        Line("compute", f"{_plural(jobs)} of {cores} vCPU", jobs * cores * HOURS, "EMR Serverless vCPU"),
+        Line("compute", f"{_plural(jobs)} of {memory} GB", jobs * memory * HOURS, "EMR Serverless memory"),
     ]
 
 
@@ -182,7 +182,7 @@ def _batch_and_query(config: EstateConfig, load: Load) -> list[Line]:
 def _audit(contracts: Contracts, config: EstateConfig, load: Load) -> list[Line]:
     if not (config.switches.trail and config.switches.streaming_jobs):
         return []
-    return [Line("audit", "reads and writes of objects", _batches(contracts, load) * AUDITED_A_BATCH,
+    return [Line("audit", "reads and writes of objects", _batches(contracts, config, load) * AUDITED_A_BATCH,
                  "CloudTrail data event")]  # fmt: skip
 
 
@@ -196,7 +196,7 @@ def _monitoring(contracts: Contracts, config: EstateConfig, load: Load) -> list[
         metrics = _queries(contracts) + layers + sources + 2 * streams
         lines += [
             Line("monitoring", "the jobs' own metrics", metrics, "CloudWatch metric"),
-            Line("monitoring", "sent once a minute and job", layers * SECONDS / 60, "CloudWatch PutMetricData"),
+            Line("monitoring", "sent once a minute and job", _jobs(config) * SECONDS / 60, "CloudWatch PutMetricData"),
         ]
     alarms += config.switches.emr
     dashboards = 1 + len(role_names(contracts)) if config.switches.dashboards else 0
@@ -206,6 +206,14 @@ def _monitoring(contracts: Contracts, config: EstateConfig, load: Load) -> list[
         Line("monitoring", "dashboards, the first three free", max(0, dashboards - FREE_DASHBOARDS),
              "CloudWatch dashboard"),
     ]  # fmt: skip
+
+
+def _jobs(config: EstateConfig) -> int:
+    return 1 if config.compute.together else len(streaming_layers())
+
+
+def _plural(jobs: int) -> str:
+    return "1 job" if jobs == 1 else f"{jobs} jobs"
 
 
 def _stream_names() -> Collection[str]:
@@ -222,8 +230,9 @@ def _queries(contracts: Contracts) -> int:
     return len(_stream_names()) + len(contracts.sources) + gold
 
 
-def _batches(contracts: Contracts, load: Load) -> float:
-    return _queries(contracts) * load.batches_per_minute * SECONDS / 60
+def _batches(contracts: Contracts, config: EstateConfig, load: Load) -> float:
+    a_minute = min(load.batches_per_minute, 60 / max(1.0, config.compute.trigger_seconds))
+    return _queries(contracts) * a_minute * SECONDS / 60
 
 
 def page() -> str:
@@ -295,8 +304,9 @@ nothing.
 
 What weighs most, and the setting that changes it:
 
-- **Streaming jobs** run always, whether or not anything arrives: `compute.driver_cores`, `compute.executors` and the
-  memory settings, or `switches.streaming_jobs: false` for a stack that is not needed at night.
+- **Streaming jobs** run always, whether or not anything arrives: `compute.together` (one job for all layers),
+  `compute.driver_cores`, `compute.executors` and the memory settings, or `switches.streaming_jobs: false` for a stack
+  that is not needed at night.
 - **Firehose** bills each record as 5 KB, however small: `switches.archive`. Without it nothing older than the stream's
   retention can be replayed from outside bronze.
 - **Looking for news** is one LIST for each table that a query reads, once a trigger: `compute.trigger_seconds`. A

@@ -11,8 +11,9 @@ from infra.catalog import SPECTRUM, Catalog
 from infra.documents import document, statement
 from infra.estate import Estate
 from infra.keys import READ, Keys
+from infra.readers import reader_statements
 from infra.storage import Storage
-from lakehouse.policies import Access, all_access, role_names
+from lakehouse.policies import Access, role_names
 
 LAYERS_READ = ("bronze", "silver", "gold", "rejected")
 SELECT, DESCRIBE = "SELECT", "DESCRIBE"
@@ -43,10 +44,10 @@ class Governance(pulumi.ComponentResource):
         self.team_roles = {team: self._team_role(team) for team in role_names(self._estate.contracts)}
         settings = self._settings()
         location = self._location()
-        self._after = pulumi.ResourceOptions(parent=self, depends_on=[settings, location])
+        self._after = pulumi.ResourceOptions(parent=self, depends_on=[settings, location, *self._people(settings)])
         if self._estate.config.switches.table_grants:
             self._databases()
-            for access in all_access(self._estate.contracts):
+            for access in self._estate.access:
                 self._grant(access)
         self.register_outputs({"roles": {team: role.arn for team, role in self.team_roles.items()}})
 
@@ -63,47 +64,18 @@ class Governance(pulumi.ComponentResource):
             max_session_duration=8 * 3600,
             opts=self._child,
         )
-        results = self._args.storage.query_results
-        own = f"{team}/"
+        databases = [self._args.catalog.databases[layer] for layer in (*LAYERS_READ, SPECTRUM)]
         aws.iam.RolePolicy(
             f"{self._name}-{team}",
             role=role.id,
             policy=document(
-                # Lake Formation hands out the data itself; this is only the right to ask.
-                statement("AskLakeFormation", ["lakeformation:GetDataAccess"], ["*"]),
-                statement("LookIntoCatalog", ["glue:GetDatabase", "glue:GetDatabases", "glue:GetTable",
-                                              "glue:GetTables", "glue:GetPartition", "glue:GetPartitions"],
-                          self._catalog_arns()),
-                statement("RunQueries", ["athena:StartQueryExecution", "athena:GetQueryExecution",
-                                         "athena:GetQueryResults", "athena:StopQueryExecution",
-                                         "athena:GetWorkGroup", "athena:ListNamedQueries",
-                                         "athena:GetNamedQuery"],
-                          [self._estate.arn("athena", f"workgroup/{self._estate.name()}")]),
-                statement("KeepOwnResults", ["s3:GetObject", "s3:PutObject"], results.below(own)),
-                statement("FindResults", ["s3:GetBucketLocation"], [results.arn]),
-                statement("EncryptResults", ["kms:Decrypt", "kms:GenerateDataKey"],
-                          [self._args.keys.arn("lake")], conditions=self._results_only()),
-                statement("ReadCatalogKey", READ, [self._args.keys.arn("catalog")]),
+                *reader_statements(
+                    self._estate, self._args.storage, self._args.keys, databases, f"{team}/", self._estate.name()
+                )
             ),
             opts=self._child,
-        )  # fmt: skip
+        )
         return role
-
-    def _results_only(self) -> dict[str, dict[str, object]]:
-        """The lake's key, but only for what S3 does with query results: not for the tables."""
-        results = pulumi.Output.concat(self._args.storage.query_results.arn, "*")
-        return {
-            "StringEquals": {"kms:ViaService": f"s3.{self._estate.config.region}.amazonaws.com"},
-            "StringLike": {"kms:EncryptionContext:aws:s3:arn": [results]},
-        }
-
-    def _catalog_arns(self) -> list[pulumi.Output[str]]:
-        databases = [self._args.catalog.databases[layer] for layer in (*LAYERS_READ, SPECTRUM)]
-        arns = [self._estate.arn("glue", "catalog")]
-        for database in databases:
-            arns.append(self._estate.arn("glue", pulumi.Output.concat("database/", database)))
-            arns.append(self._estate.arn("glue", pulumi.Output.concat("table/", database, "/*")))
-        return arns
 
     def _settings(self) -> pulumi.Resource:
         """Administrators, and no permissions for everybody on what is made from now on."""
@@ -116,6 +88,14 @@ class Governance(pulumi.ComponentResource):
             create_table_default_permissions=[],
             opts=self._child,
         )
+
+    def _people(self, settings: pulumi.Resource) -> list[pulumi.Resource]:
+        """Lets Lake Formation know the groups of IAM Identity Center, where the configuration names any."""
+        instance = self._estate.config.identity_center
+        if instance is None:
+            return []
+        after = pulumi.ResourceOptions(parent=self, depends_on=[settings])
+        return [aws.lakeformation.IdentityCenterConfiguration(self._name, instance_arn=instance, opts=after)]
 
     def _location(self) -> pulumi.Resource:
         """The role with which Lake Formation reads the lake for others; it never writes."""
@@ -155,82 +135,88 @@ class Governance(pulumi.ComponentResource):
 
     def _databases(self) -> None:
         """A role that may read a table may know of its database."""
-        seen = sorted({(each.role, each.table.partition(".")[0]) for each in all_access(self._estate.contracts)})
+        seen = sorted({(each.role, each.table.partition(".")[0]) for each in self._estate.access})
         for team, layer in seen:
-            aws.lakeformation.Permissions(
-                f"{self._name}-{team}-{layer}",
-                principal=self.team_roles[team].arn,
-                permissions=[DESCRIBE],
-                database=aws.lakeformation.PermissionsDatabaseArgs(name=self._args.catalog.databases[layer]),
-                opts=self._after,
-            )
+            for suffix, principal in self._principals(team):
+                aws.lakeformation.Permissions(
+                    f"{self._name}-{team}-{layer}{suffix}",
+                    principal=principal,
+                    permissions=[DESCRIBE],
+                    database=aws.lakeformation.PermissionsDatabaseArgs(name=self._args.catalog.databases[layer]),
+                    opts=self._after,
+                )
+
+    def _principals(self, team: str) -> list[tuple[str, pulumi.Output[str]]]:
+        """Who the team is: its role, and its groups of IAM Identity Center, each with what its grants' names end in."""
+        prefix = pulumi.Output.concat("arn:", self._estate.partition, ":identitystore:::group/")
+        groups = self._estate.config.team_groups.get(team, ())
+        return [
+            ("", self.team_roles[team].arn),
+            *((f"-{group}", pulumi.Output.concat(prefix, group)) for group in groups),
+        ]
 
     def _grant(self, access: Access) -> None:
         layer, _, name = access.table.partition(".")
-        resource = f"{self._name}-{access.role}-{layer}-{name}"
-        database, principal = self._args.catalog.databases[layer], self.team_roles[access.role].arn
+        resource, database = f"{self._name}-{access.role}-{layer}-{name}", self._args.catalog.databases[layer]
         after = pulumi.ResourceOptions.merge(
             self._after, pulumi.ResourceOptions(depends_on=[self._args.catalog.tables[access.table]])
         )
-        if access.row_filter is None:
-            aws.lakeformation.Permissions(
-                resource,
-                principal=principal,
-                permissions=[SELECT],
-                table_with_columns=aws.lakeformation.PermissionsTableWithColumnsArgs(
-                    database_name=database, name=name, column_names=list(access.columns)
-                ),
+        cells = self._filter(resource, access, database, after) if access.row_filter is not None else None
+        for suffix, principal in self._principals(access.role):
+            if access.row_filter is None:
+                aws.lakeformation.Permissions(
+                    f"{resource}{suffix}",
+                    principal=principal,
+                    permissions=[SELECT],
+                    table_with_columns=aws.lakeformation.PermissionsTableWithColumnsArgs(
+                        database_name=database, name=name, column_names=list(access.columns)
+                    ),
+                    opts=after,
+                )
+            elif cells is not None:
+                aws.lakeformation.Permissions(
+                    f"{resource}{suffix}",
+                    principal=principal,
+                    permissions=[SELECT],
+                    data_cells_filter=aws.lakeformation.PermissionsDataCellsFilterArgs(
+                        database_name=database,
+                        name=filter_name(access),
+                        table_catalog_id=self._estate.account_id,
+                        table_name=name,
+                    ),
+                    opts=pulumi.ResourceOptions(parent=self, depends_on=[cells]),
+                )
+            aws.lakeformation.OptIn(
+                f"{resource}{suffix}",
+                principals=[aws.lakeformation.OptInPrincipalArgs(data_lake_principal_identifier=principal)],
+                resource_datas=[
+                    aws.lakeformation.OptInResourceDataArgs(
+                        table=aws.lakeformation.OptInResourceDataTableArgs(
+                            catalog_id=self._estate.account_id, database_name=database, name=name
+                        )
+                    )
+                ],
                 opts=after,
             )
-        elif self._estate.config.switches.data_cells_filters:
-            self._filtered(resource, access, database, principal, after)
-        aws.lakeformation.OptIn(
-            resource,
-            principals=[aws.lakeformation.OptInPrincipalArgs(data_lake_principal_identifier=principal)],
-            resource_datas=[
-                aws.lakeformation.OptInResourceDataArgs(
-                    table=aws.lakeformation.OptInResourceDataTableArgs(
-                        catalog_id=self._estate.account_id, database_name=database, name=name
-                    )
-                )
-            ],
-            opts=after,
-        )
 
-    def _filtered(
-        self,
-        resource: str,
-        access: Access,
-        database: pulumi.Output[str],
-        principal: pulumi.Output[str],
-        after: pulumi.ResourceOptions,
-    ) -> None:
-        """Some rows only: a filter with the contract's condition and columns, and the right to select through it."""
-        name = access.table.partition(".")[2]
+    def _filter(
+        self, resource: str, access: Access, database: pulumi.Output[str], after: pulumi.ResourceOptions
+    ) -> aws.lakeformation.DataCellsFilter | None:
+        """Some rows only: a filter with the condition and columns, to which the right to select is given."""
+        if not self._estate.config.switches.data_cells_filters:
+            return None
         assert access.row_filter is not None, "a filter needs a condition"
-        cells = aws.lakeformation.DataCellsFilter(
+        return aws.lakeformation.DataCellsFilter(
             resource,
             table_data=aws.lakeformation.DataCellsFilterTableDataArgs(
                 database_name=database,
                 name=filter_name(access),
                 table_catalog_id=self._estate.account_id,
-                table_name=name,
+                table_name=access.table.partition(".")[2],
                 column_names=list(access.columns),
                 row_filter=aws.lakeformation.DataCellsFilterTableDataRowFilterArgs(filter_expression=access.row_filter),
             ),
             opts=after,
-        )
-        aws.lakeformation.Permissions(
-            resource,
-            principal=principal,
-            permissions=[SELECT],
-            data_cells_filter=aws.lakeformation.PermissionsDataCellsFilterArgs(
-                database_name=database,
-                name=filter_name(access),
-                table_catalog_id=self._estate.account_id,
-                table_name=name,
-            ),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[cells]),
         )
 
 

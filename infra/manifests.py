@@ -7,15 +7,12 @@ import pulumi
 import pulumi_aws as aws
 
 from infra.catalog import SPECTRUM, Catalog
-from infra.compute import Compute
+from infra.compute import Compute, layers_of
 from infra.documents import document, statement
 from infra.estate import Estate
 from infra.governance import Governance
 from infra.keys import WRITE, Keys
 from infra.storage import Storage
-
-# A job keeps its own layer's tables, and no other's.
-LAYERS = ("silver", "gold")
 
 
 @dataclass(frozen=True)
@@ -31,25 +28,26 @@ class ManifestsArgs:
 
 
 class Manifests(pulumi.ComponentResource):
-    """The right of the silver and the gold job to list, add and remove partitions of their layer's tables of manifests,
-    by IAM and by Lake Formation, which asks as well. No other table of the catalog is theirs to change. Costs nothing.
+    """The right of the jobs of silver and gold to list, add and remove partitions of their own tables of manifests, by
+    IAM and by Lake Formation, which asks as well. No other table of the catalog is theirs to change. Costs nothing.
     """
 
     def __init__(self, name: str, args: ManifestsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("lakehouse:estate:Manifests", name, None, opts)
         self._name, self._args, self._estate = name, args, args.estate
-        for layer in LAYERS:
+        for job in args.compute.job_roles:
             tables = {
                 table: declared
                 for table, declared in args.catalog.spectrum_tables.items()
-                if table.startswith(f"{layer}.")
+                if table.partition(".")[0] in layers_of(job)
             }
-            self._by_iam(layer, tables)
-            if self._estate.config.switches.table_grants:
-                self._by_lake_formation(layer, tables)
+            if tables:
+                self._by_iam(job, tables)
+                if self._estate.config.switches.table_grants:
+                    self._by_lake_formation(job, tables)
         self.register_outputs({})
 
-    def _by_iam(self, layer: str, tables: Mapping[str, aws.glue.CatalogTable]) -> None:
+    def _by_iam(self, job: str, tables: Mapping[str, aws.glue.CatalogTable]) -> None:
         database = self._args.catalog.databases[SPECTRUM]
         arns = [
             self._estate.arn("glue", "catalog"),
@@ -61,8 +59,8 @@ class Manifests(pulumi.ComponentResource):
         ]
         actions = ["glue:GetTable", "glue:GetPartitions", "glue:BatchCreatePartition", "glue:BatchDeletePartition"]
         aws.iam.RolePolicy(
-            f"{self._name}-{layer}",
-            role=self._args.compute.job_roles[layer].id,
+            f"{self._name}-{job}",
+            role=self._args.compute.job_roles[job].id,
             policy=document(
                 statement("KeepPartitions", actions, arns),
                 statement("UseCatalogKey", WRITE, [self._args.keys.arn("catalog")]),
@@ -70,25 +68,25 @@ class Manifests(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
 
-    def _by_lake_formation(self, layer: str, tables: Mapping[str, aws.glue.CatalogTable]) -> None:
-        role, database = self._args.compute.job_roles[layer].arn, self._args.catalog.databases[SPECTRUM]
+    def _by_lake_formation(self, job: str, tables: Mapping[str, aws.glue.CatalogTable]) -> None:
+        role, database = self._args.compute.job_roles[job].arn, self._args.catalog.databases[SPECTRUM]
         after = pulumi.ResourceOptions(parent=self, depends_on=[self._args.governance])
         aws.lakeformation.Permissions(
-            f"{self._name}-{layer}-location",
+            f"{self._name}-{job}-location",
             principal=role,
             permissions=["DATA_LOCATION_ACCESS"],
             data_location=aws.lakeformation.PermissionsDataLocationArgs(arn=self._args.storage.lake.arn),
             opts=after,
         )
         aws.lakeformation.Permissions(
-            f"{self._name}-{layer}-database",
+            f"{self._name}-{job}-database",
             principal=role,
             permissions=["DESCRIBE"],
             database=aws.lakeformation.PermissionsDatabaseArgs(name=database),
             opts=after,
         )
         for table, declared in tables.items():
-            name = f"{self._name}-{layer}-{table.partition('.')[2]}"
+            name = f"{self._name}-{job}-{table.partition('.')[2]}"
             own = pulumi.ResourceOptions.merge(after, pulumi.ResourceOptions(depends_on=[declared]))
             aws.lakeformation.Permissions(
                 name,

@@ -5,6 +5,7 @@ from typing import Any
 
 import pulumi
 
+from infra.auditors import Auditors
 from infra.batch import Batch
 from infra.compute import Compute
 from infra.estate import Estate
@@ -25,6 +26,7 @@ def outputs(
     governance: Governance,
     query: Query,
     warehouse: Warehouse | None,
+    auditors: Auditors,
     monitoring: Monitoring,
 ) -> Mapping[str, Any]:
     """Names, addresses and first commands, by output name."""
@@ -41,6 +43,7 @@ def outputs(
         "jobRoles": {layer: role.arn for layer, role in compute.job_roles.items()},
         "batchJobs": {name: job.name for name, job in batch.jobs.items()},
         "teamRoles": {team: role.arn for team, role in governance.team_roles.items()},
+        "auditorRole": auditors.role_arn,
         "athenaWorkgroup": query.workgroup_name,
         "warehouse": None if warehouse is None else warehouse.endpoint,
         "warehouseJdbc": None if warehouse is None else warehouse.jdbc_url,

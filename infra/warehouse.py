@@ -14,7 +14,7 @@ from infra.governance import Governance
 from infra.keys import READ, Keys
 from infra.network import Network
 from infra.storage import Storage
-from lakehouse.policies import Access, all_access, role_names
+from lakehouse.policies import Access, role_names
 
 DATABASE, ADMINISTRATOR, PORT = "lakehouse", "lakehouse_admin", 5439
 SQL = Path(__file__).with_name("sql")
@@ -189,7 +189,7 @@ class Warehouse(pulumi.ComponentResource):
         for team in role_names(self._estate.contracts):
             found += [pulumi.Output.from_input(text) for text in _parts(team_sql.format(team=team))]
         view_sql = (SQL / "view.sql").read_text(encoding="utf-8")
-        for access in all_access(self._estate.contracts):
+        for access in self._estate.access:
             if access.table in self._args.catalog.spectrum_tables:
                 found += [pulumi.Output.from_input(text) for text in _parts(view_of(access, view_sql))]
         return found

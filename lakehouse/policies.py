@@ -3,9 +3,14 @@
 What is not granted is denied; a role that a contract does not name sees nothing of its table.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lakehouse.contracts import Contract, Contracts, Role
+
+# The column by which a team may be confined to some regions.
+REGION = "region"
+NOWHERE: Mapping[str, Sequence[str]] = {}
 
 
 @dataclass(frozen=True)
@@ -41,13 +46,31 @@ def access(contracts: Contracts, role: str, table: str) -> Access | None:
     return None
 
 
-def all_access(contracts: Contracts) -> tuple[Access, ...]:
-    """Every grant of the lake, table by table in the order of `Contracts.tables`."""
+def all_access(contracts: Contracts, regions: Mapping[str, Sequence[str]] = NOWHERE) -> tuple[Access, ...]:
+    """Every grant of the lake, table by table in the order of `Contracts.tables`.
+
+    A role that `regions` names sees only the rows of its regions, in every table that has the column `region`; rows
+    that belong to no region are not its to see there.
+    """
     return tuple(
-        Access(role.name, table, readable_columns(contracts.table(table), role), role.row_filter)
+        Access(
+            role.name,
+            table,
+            readable_columns(contracts.table(table), role),
+            _confined(role.row_filter, contracts.table(table), regions.get(role.name, ())),
+        )
         for table in contracts.tables
         for role in contracts.table(table).roles
     )
+
+
+def _confined(row_filter: str | None, contract: Contract, regions: Sequence[str]) -> str | None:
+    """The condition of the contract, and the regions too."""
+    if not regions or REGION not in {column.stored_as for column in contract.columns}:
+        return row_filter
+    names = ", ".join("'" + name.replace("'", "''") + "'" for name in regions)
+    within = f"{REGION} in ({names})"
+    return within if row_filter is None else f"({row_filter}) and {within}"
 
 
 def readable_columns(contract: Contract, role: Role) -> tuple[str, ...]:

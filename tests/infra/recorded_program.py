@@ -100,12 +100,15 @@ def stack_configuration(stack: str) -> dict[str, str]:
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in given.items()}
 
 
-def recorded(stack: str, **sections: Mapping[str, Any]) -> Program:
-    """What the program declares for a committed stack; `switches={"warehouse": True}` changes parts of a section."""
+def recorded(stack: str, **sections: Mapping[str, Any] | str) -> Program:
+    """What the program declares for a committed stack; `switches={"warehouse": True}` changes parts of a section,
+    a text a whole value.
+    """
     configuration = stack_configuration(stack)
     for name, values in sections.items():
         key = f"{PROJECT}:{name}"
-        configuration[key] = json.dumps({**json.loads(configuration.get(key, "{}")), **values})
+        given = values if isinstance(values, str) else {**json.loads(configuration.get(key, "{}")), **values}
+        configuration[key] = given if isinstance(given, str) else json.dumps(given)
     recorder = Recorder()
     pulumi.runtime.set_mocks(recorder, project=PROJECT, stack=stack, preview=False)
     pulumi.runtime.set_all_config(configuration)

@@ -48,15 +48,15 @@ def test_a_file_and_records_reach_gold_with_the_settings_of_the_estate(deployed:
 
         for job in ("reference", "pos"):
             glue(deployed, told["batchJobs"][job], tmp_path)
-        for layer in ("bronze", "silver", "gold"):
-            lakehouse(deployed, ["stream", layer, "--drain"], told["jobSettings"][layer], tmp_path)
+        for job, settings in told["jobSettings"].items():
+            lakehouse(deployed, ["stream", job, "--drain"], settings, tmp_path)
         query = (
             "select kpi_name, numerator::varchar as numerator from gold.sales_kpis where kpi_name = 'daily_revenue' "
             "union all select kpi_name, numerator::varchar from gold.marketing_funnel where kpi_name = 'funnel_stage' "
             "union all select kpi_name, numerator::varchar from gold.customer_insights "
             "where kpi_name = 'feedback_score' order by 1"
         )
-        shown = lakehouse(deployed, ["sql", query, "--format", "json"], told["jobSettings"]["gold"], tmp_path)
+        shown = lakehouse(deployed, ["sql", query, "--format", "json"], told["jobSettings"]["all"], tmp_path)
 
     assert json.loads(shown) == [
         {"kpi_name": "daily_revenue", "numerator": "6.0000"},

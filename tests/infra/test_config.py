@@ -18,7 +18,11 @@ NEEDED_BY = {"emr": ("streaming_jobs",)}
     [
         ("environment", "Dev!", "shopware-lakehouse:environment = 'Dev!': String should match pattern"),
         ("region", "frankfurt", "shopware-lakehouse:region = 'frankfurt': String should match pattern"),
-        ("availability_zones", "1", ":availability_zones = '1': Input should be greater than or equal to 2"),
+        ("availability_zones", "0", ":availability_zones = '0': Input should be greater than or equal to 1"),
+        ("team_principals", '{"slaes": []}', ".slaes: no contract names such a team; there are finance, sales"),
+        ("team_regions", '{"sales": ["a\' or 1=1"]}', ":team_regions.sales.0 = \"a' or 1=1\": String should match"),
+        ("team_groups", '{"sales": ["everybody"]}', ":team_groups.sales.0 = 'everybody': String should match pattern"),
+        ("team_groups", '{"sales": ["3f0e2c1a-aaaa-bbbb-cccc-0123456789ab"]}', "team_groups needs identity_center"),
         ("alarm_emails", '["nobody"]', "shopware-lakehouse:alarm_emails.0 = 'nobody': String should match pattern"),
         ("administrators", '["me"]', "shopware-lakehouse:administrators.0 = 'me': String should match pattern"),
         ("team_principals", '{"sales": ["x"]}', "shopware-lakehouse:team_principals.sales.0 = 'x'"),
@@ -40,7 +44,7 @@ def test_a_wrong_value_is_refused_by_key_value_and_what_is_allowed(
 ) -> None:
     monkeypatch.setattr(pulumi.Config, "get", lambda _, name, *rest: value if name == key else None)
     with pytest.raises(ConfigurationError) as refused:
-        load(pulumi.Config(KEY_PREFIX), None)
+        load(pulumi.Config(KEY_PREFIX), None, ("finance", "sales"))
     assert told in str(refused.value)
     assert str(refused.value).endswith("(`pulumi config set --path` mends it)")
 

@@ -66,6 +66,6 @@ def test_the_refusal_that_the_page_shows_is_what_the_program_says(monkeypatch: p
     monkeypatch.setattr(pulumi.Config, "get", lambda _, key, *rest: given.get(key))
 
     with pytest.raises(configuration.ConfigurationError) as refused:
-        configuration.load(pulumi.Config(KEY_PREFIX), None)
+        configuration.load(pulumi.Config(KEY_PREFIX), None, ())
 
     assert f"```\n{refused.value}\n```" in text(DEPLOY)

@@ -117,4 +117,4 @@ def test_the_workgroup_has_the_three_zones_that_it_needs_even_where_the_jobs_hav
 
     assert zones == [f"{REGION}a", f"{REGION}b", f"{REGION}c"]
     assert len(one(program, WORKGROUP).at("subnetIds")) == 3
-    assert len(list(recorded("dev").of(SUBNET))) == 2
+    assert len(list(recorded("dev").of(SUBNET))) == 1

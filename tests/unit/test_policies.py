@@ -116,3 +116,24 @@ def test_a_role_that_is_not_named_reads_nothing(contracts: Contracts) -> None:
 def test_an_unknown_table_is_told(contracts: Contracts) -> None:
     with pytest.raises(ContractError, match="there is no table 'gold.salaries'"):
         access(contracts, "sales", "gold.salaries")
+
+
+def test_a_team_that_is_confined_to_regions_sees_their_rows_only(contracts: Contracts) -> None:
+    free = {(each.role, each.table): each for each in all_access(contracts)}
+    confined = {(each.role, each.table): each for each in all_access(contracts, {"sales": ["north", "d'or"]})}
+
+    assert confined.keys() == free.keys()
+    within = "region in ('north', 'd''or')"
+    for place, granted in confined.items():
+        before = free[place].row_filter
+        has_region = "region" in {column.stored_as for column in contracts.table(place[1]).columns}
+        wanted = before
+        if place[0] == "sales" and has_region:
+            wanted = within if before is None else f"({before}) and {within}"
+        assert (granted.columns, granted.row_filter) == (free[place].columns, wanted)
+    assert confined["sales", "silver.validated_pos"].row_filter == within
+    assert (
+        confined["sales", "gold.sales_kpis"].row_filter
+        == f"({free['sales', 'gold.sales_kpis'].row_filter}) and {within}"
+    )
+    assert confined["sales", "silver.products"].row_filter is None

@@ -1,0 +1,112 @@
+"""The buckets: each under its key, versioned, closed and logged; and no rule that works against Delta."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tests.infra.declared import Program
+from tests.infra.operations import one
+from tests.infra.recorded_program import ACCOUNT, REGION, recorded, with_everything
+
+BUCKETS = ("access-logs", "artifacts", "audit", "lake", "landing", "query-results")
+KEYS = {"lake": "lake", "landing": "landing", "artifacts": "artifacts", "query-results": "lake", "audit": "audit"}
+BUCKET, LIFECYCLE = "aws:s3/bucket:Bucket", "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration"
+# Delta alone may remove what lies here: an expired file would break reading a table as it was.
+TABLES = ("bronze/", "silver/", "gold/", "rejected/", "checkpoints/")
+
+
+@pytest.fixture(scope="module")
+def program() -> Program:
+    return with_everything("prod")
+
+
+def name(purpose: str, stack: str = "prod") -> str:
+    return f"shopware-lakehouse-{stack}-{purpose}-{ACCOUNT}-{REGION}"
+
+
+def beside(program: Program, kind: str) -> Mapping[str, Any]:
+    """The resources of a kind that belong to buckets, by the bucket's purpose."""
+    found = {each.at("bucket"): each for each in program.of(f"aws:s3/{kind[0].lower()}{kind[1:]}:{kind}")}
+    return {purpose: found[name(purpose)] for purpose in BUCKETS if name(purpose) in found}
+
+
+def test_there_are_these_buckets(program: Program) -> None:
+    assert sorted(each.at("bucket") for each in program.of(BUCKET)) == sorted(name(each) for each in BUCKETS)
+
+
+def test_every_bucket_is_closed_to_the_public_and_keeps_versions(program: Program) -> None:
+    closed = beside(program, "BucketPublicAccessBlock")
+    parts = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
+    assert {each: [closed[each].at(part) for part in parts] for each in BUCKETS} == dict.fromkeys(BUCKETS, [True] * 4)
+    versions = beside(program, "BucketVersioning")
+    assert {each: versions[each].at("versioningConfiguration", "status") for each in BUCKETS} == dict.fromkeys(
+        BUCKETS, "Enabled"
+    )
+
+
+def test_every_bucket_is_encrypted_with_the_key_of_its_domain(program: Program) -> None:
+    found = {}
+    for purpose, each in beside(program, "BucketServerSideEncryptionConfiguration").items():
+        rule = each.at("rules", 0)
+        by_default = rule["applyServerSideEncryptionByDefault"]
+        found[purpose] = (by_default["sseAlgorithm"], by_default.get("kmsMasterKeyId"), rule.get("bucketKeyEnabled"))
+    key = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/keys-{{}}"
+    wanted = {purpose: ("aws:kms", key.format(domain), True) for purpose, domain in KEYS.items()}
+    # S3 delivers access logs only where its own key encrypts.
+    assert {each: found[each] for each in KEYS} == wanted
+    assert found["access-logs"][:2] == ("AES256", None)
+
+
+def test_every_bucket_but_that_of_the_logs_is_logged_there(program: Program) -> None:
+    logged = beside(program, "BucketLogging")
+    assert {purpose: each.at("targetBucket") for purpose, each in logged.items()} == dict.fromkeys(
+        sorted(KEYS), name("access-logs")
+    )
+    assert len({each.at("targetPrefix") for each in logged.values()}) == len(logged)
+
+
+@pytest.mark.parametrize("stack", ["dev", "prod"])
+def test_no_rule_expires_a_current_file_of_a_table(stack: str) -> None:
+    for each in recorded(stack).of(LIFECYCLE):
+        for rule in each.at("rules"):
+            days = (rule.get("expiration") or {}).get("days")
+            prefix = (rule.get("filter") or {}).get("prefix", "")
+            if days is None or each.at("bucket") != name("lake", stack):
+                continue
+            assert prefix, f"{rule['id']} expires the whole lake"
+            assert not prefix.startswith(TABLES), rule["id"]
+
+
+def test_unfinished_uploads_and_old_versions_end_everywhere(program: Program) -> None:
+    rules = {each.at("bucket"): each.at("rules") for each in program.of(LIFECYCLE)}
+    for purpose in BUCKETS:
+        own = rules[name(purpose)]
+        assert [r for r in own if r.get("abortIncompleteMultipartUpload")], purpose
+        assert [r for r in own if r.get("noncurrentVersionExpiration")], purpose
+
+
+def test_old_versions_outlive_what_time_travel_needs(program: Program) -> None:
+    """VACUUM removes files behind time travel; their versions are the last resort, and begin when they go."""
+    [rule] = [r for e in program.of(LIFECYCLE) if e.at("bucket") == name("lake")
+              for r in e.at("rules") if r.get("noncurrentVersionExpiration")]  # fmt: skip
+    assert rule["noncurrentVersionExpiration"]["noncurrentDays"] == 30
+
+
+def test_landing_tells_of_its_files_and_audit_is_locked_where_asked(program: Program) -> None:
+    notified = one(program, "aws:s3/bucketNotification:BucketNotification")
+    assert (notified.at("bucket"), notified.at("eventbridge")) == (name("landing"), True)
+    lock = one(program, "aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration")
+    assert lock.at("bucket") == name("audit")
+    assert lock.at("rule", "defaultRetention", "days") == 400
+    unlocked = recorded("prod", switches={"object_lock": False})
+    assert not list(unlocked.of("aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration"))
+
+
+def test_deltas_log_table_is_what_its_log_store_expects(program: Program) -> None:
+    table = one(program, "aws:dynamodb/table:Table")
+    assert (table.at("hashKey"), table.at("rangeKey")) == ("tablePath", "fileName")
+    assert table.at("attributes") == [{"name": "tablePath", "type": "S"}, {"name": "fileName", "type": "S"}]
+    assert table.at("ttl") == {"attributeName": "expireTime", "enabled": True}
+    assert table.at("billingMode") == "PAY_PER_REQUEST"
+    assert table.at("deletionProtectionEnabled") is True
