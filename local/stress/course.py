@@ -33,7 +33,7 @@ POLL_SECONDS = 0.2
 NOTICE_SECONDS = 60.0
 DRAIN_SECONDS = 900.0
 # What a job need not do and some do: it can die there too.
-EVERYTHING_ON = {"LAKEHOUSE_SYMLINK_MANIFESTS": "true", "LAKEHOUSE_COMPACT_BATCHES": "3"}
+EVERYTHING_ON = {"LAKEHOUSE_SYMLINK_MANIFESTS": "true", "LAKEHOUSE_COMPACT_BATCHES": "2"}
 FILE_POINTS = ("files.before_commit@2", "files.after_commit@3")
 
 
