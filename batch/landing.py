@@ -96,13 +96,15 @@ class Plans:
     def add(self, files: Iterable[LandingFile]) -> int:
         """Writes the plan of the next batch and gives its number.
 
-        Raises PlanError if another process has just written that plan.
+        Raises PlanError if another process has just written another plan. The same plan may be our own, whose answer was
+        lost; were it another's, it would be the same batch under the same transaction, which goes in once.
         """
         batch = self.last + 1
         entries = [_entry(file) for file in files]
-        if not self._storage.put_if_absent(f"{FOLDER}/{batch}{PLAN}", _to_bytes(entries)):
+        key, content = f"{FOLDER}/{batch}{PLAN}", _to_bytes(entries)
+        if not self._storage.put_if_absent(key, content) and self._storage.read(key) != content:
             raise PlanError(
-                f"another process wrote {self._storage.uri}/{FOLDER}/{batch}{PLAN}: only one may take in a source at a "
+                f"another process wrote {self._storage.uri}/{key}: only one may take in a source at a "
                 "time; wait for it to end and run this again"
             )
         for entry in entries:

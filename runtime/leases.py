@@ -139,8 +139,9 @@ class Leases:
 
     def _take(self, table: str) -> Lease:
         """1 Read the highest token. 2 Refuse while its holder may be alive. 3 Write the next one, put-if-absent: who
-        comes too late is refused too. 4 A higher token may be there whose holder has removed what stood in its way
-        before: then this one came too late as well. 5 Older tokens are of no use any more.
+        comes too late is refused too. Who finds there what it has just written lost no more than the answer. 4 A higher
+        token may be there whose holder has removed what stood in its way before: then this one came too late as well.
+        5 Older tokens are of no use any more.
         """
         storage = self._storages[table]
         # 1
@@ -152,18 +153,19 @@ class Leases:
             raise LeaseHeldError(_held_by(table, newest))
         # 3
         lease = Lease(newest.token + 1 if newest else 1, self._holder, now, now)
-        taken = storage.put_if_absent(_key(lease.token), lease.to_bytes())
+        key, content = _key(lease.token), lease.to_bytes()
+        taken = storage.put_if_absent(key, content) or storage.read(key) == content
         # 4
-        if taken and storage.list()[-1].key != _key(lease.token):
-            storage.delete(_key(lease.token))
+        if taken and storage.list()[-1].key != key:
+            storage.delete(key)
             taken = False
         if not taken:
             raise LeaseHeldError(f"{table} was taken by another job in this moment: only one may write it")
         if newest is not None and not newest.released:
             log.warning("%s: %s left without a word; taken over with token %d", table, newest.holder, lease.token)
         # 5
-        for key in keys:
-            storage.delete(key)
+        for older in keys:
+            storage.delete(older)
         return lease
 
     def _keep(self) -> None:

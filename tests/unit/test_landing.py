@@ -288,6 +288,19 @@ def test_two_processes_cannot_plan_the_same_batch(tmp_path: Path) -> None:
         other.add([landing_file("pos/b.csv")])
 
 
+def test_a_plan_whose_answer_was_lost_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S3 took the object, the answer did not arrive, and the client's second try finds the object there."""
+    real = Storage.put_if_absent
+
+    def answer_lost(storage: Storage, key: str, data: bytes) -> bool:
+        return real(storage, key, data) and real(storage, key, data)
+
+    monkeypatch.setattr(Storage, "put_if_absent", answer_lost)
+    written = plans(tmp_path)
+    assert (written.add([landing_file("pos/a.csv")]), written.last) == (0, 0)
+    assert plans(tmp_path).files_of(0) == [landing_file("pos/a.csv")]
+
+
 @pytest.mark.parametrize(
     ("name", "damage", "message"),
     [

@@ -13,7 +13,7 @@ import pytest
 
 from runtime import leases
 from runtime.leases import Holder, Lease, LeaseHeldError, LeaseLostError, Leases
-from runtime.storage import StoredObject
+from runtime.storage import Storage, StoredObject
 
 TABLE = "silver.validated_pos"
 
@@ -107,6 +107,21 @@ def test_a_holder_renews_its_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         # A write that was under way may have ended after the look.
         held._thread.join(0.05)
         assert objects(tmp_path)["000000000001.json"]["renewed"] == clock.now
+
+
+def test_a_lease_whose_answer_was_lost_is_held_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S3 took the object, the answer did not arrive, and the client's second try finds the object there."""
+    real = Storage.put_if_absent
+
+    def answer_lost(storage: Storage, key: str, data: bytes) -> bool:
+        assert real(storage, key, data)
+        return real(storage, key, data)
+
+    monkeypatch.setattr(Storage, "put_if_absent", answer_lost)
+    with Leases(str(tmp_path), "stream silver", [TABLE]) as held:
+        held.check()
+        assert list(objects(tmp_path)) == ["000000000001.json"]
+    assert objects(tmp_path)["000000000001.json"]["released"] is True
 
 
 def test_who_reads_late_does_not_hold_a_token_below_the_highest(
