@@ -96,8 +96,8 @@ class Plans:
     def add(self, files: Iterable[LandingFile]) -> int:
         """Writes the plan of the next batch and gives its number.
 
-        Raises PlanError if another process has just written another plan. The same plan may be our own, whose answer was
-        lost; were it another's, it would be the same batch under the same transaction, which goes in once.
+        Raises PlanError if another process has just written another plan. The same plan may be our own, whose answer
+        was lost; were it another's, it would be the same batch under the same transaction, which goes in once.
         """
         batch = self.last + 1
         entries = [_entry(file) for file in files]
