@@ -18,6 +18,8 @@ SMALL_BATCHES = {
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.sources.parallelPartitionDiscovery.threshold": "1000",
+    # VACUUM lists a table in so many tasks, however small it is; Spark's default is 10 000.
+    "spark.sql.sources.parallelPartitionDiscovery.parallelism": "8",
     "spark.sql.streaming.numRecentProgressUpdates": "20",
     "spark.databricks.delta.merge.materializeSource": "none",
     "spark.databricks.delta.stalenessLimit": "0",

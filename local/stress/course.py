@@ -145,12 +145,16 @@ class Course:
         elif death.what == "driver":
             self._orphans += job.family()
             job.kill_driver()
+        elif death.what == "worker":
+            _kill_one(job, "python")
         else:
-            _kill_one(job, "java" if death.what == "jvm" else "python")
-        if death.what == "jvm" and not job.wait_for_end(NOTICE_SECONDS):
-            raise StressError(
-                f"the driver did not notice in {NOTICE_SECONDS:.0f} s that its JVM is dead: see {job.log}"
-            )
+            # A job that has just begun has no JVM yet.
+            while job.running and not _kill_one(job, "java"):
+                self._over.wait(POLL_SECONDS)
+            if not job.wait_for_end(NOTICE_SECONDS):
+                raise StressError(
+                    f"the driver did not notice in {NOTICE_SECONDS:.0f} s that its JVM is dead: see {job.log}"
+                )
         self._told(str(death))
 
     def _job(self, jobs: Jobs, name: str, arguments: Sequence[str], point: str | None = None) -> Job:
@@ -180,12 +184,13 @@ class Course:
         self._console.print(f"[{time.monotonic() - self._started:5.0f} s] {text}", highlight=False, markup=False)
 
 
-def _kill_one(job: Job, name: str) -> None:
-    """Kills one process of the job's family; none there (it has not started yet) is a death survived as well."""
+def _kill_one(job: Job, name: str) -> bool:
+    """Kills one process of the job's family; False where there is none (it has not started yet)."""
     for process in job.family():
         try:
             if name in process.name() and process.pid != job.pid:
                 process.kill()
-                return
+                return True
         except psutil.NoSuchProcess:
             continue
+    return False
