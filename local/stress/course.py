@@ -148,9 +148,7 @@ class Course:
         elif death.what == "worker":
             _kill_one(job, "python")
         else:
-            # A job that has just begun has no JVM yet.
-            while job.running and not _kill_one(job, "java"):
-                self._over.wait(POLL_SECONDS)
+            _kill_jvm(job)
             if not job.wait_for_end(NOTICE_SECONDS):
                 raise StressError(
                     f"the driver did not notice in {NOTICE_SECONDS:.0f} s that its JVM is dead: see {job.log}"
@@ -182,6 +180,15 @@ class Course:
 
     def _tell(self, text: str) -> None:
         self._console.print(f"[{time.monotonic() - self._started:5.0f} s] {text}", highlight=False, markup=False)
+
+
+def _kill_jvm(job: Job) -> None:
+    """Kills the job's JVM; a job that has just begun has none yet."""
+    deadline = time.monotonic() + NOTICE_SECONDS
+    while not _kill_one(job, "java"):
+        if not job.running or time.monotonic() > deadline:
+            raise StressError(f"{job.name} has no JVM: see {job.log}")
+        time.sleep(POLL_SECONDS)
 
 
 def _kill_one(job: Job, name: str) -> bool:
