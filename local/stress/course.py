@@ -146,7 +146,7 @@ class Course:
             self._orphans += job.family()
             job.kill_driver()
         elif death.what == "worker":
-            _kill_one(job, "python")
+            _kill_one(job, "pyspark.daemon")
         else:
             _kill_jvm(job)
             if not job.wait_for_end(NOTICE_SECONDS):
@@ -183,19 +183,20 @@ class Course:
 
 
 def _kill_jvm(job: Job) -> None:
-    """Kills the job's JVM; a job that has just begun has none yet."""
+    """Kills the job's JVM; a job that has just begun has none yet, or only the one that works out its command."""
     deadline = time.monotonic() + NOTICE_SECONDS
-    while not _kill_one(job, "java"):
+    while not _kill_one(job, "SparkSubmit"):
         if not job.running or time.monotonic() > deadline:
             raise StressError(f"{job.name} has no JVM: see {job.log}")
         time.sleep(POLL_SECONDS)
 
 
-def _kill_one(job: Job, name: str) -> bool:
-    """Kills one process of the job's family; False where there is none (it has not started yet)."""
+def _kill_one(job: Job, part: str) -> bool:
+    """Kills one process of the job's family whose command has that part; False where there is none."""
     for process in job.family():
         try:
-            if name in process.name() and process.pid != job.pid:
+            alive = process.status() != psutil.STATUS_ZOMBIE
+            if alive and process.pid != job.pid and any(part in word for word in process.cmdline()):
                 process.kill()
                 return True
         except psutil.NoSuchProcess:
