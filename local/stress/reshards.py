@@ -67,5 +67,12 @@ class Reshards:
         self._kinesis.split_shard(StreamName=stream, ShardToSplit=shard["ShardId"], NewStartingHashKey=middle)
 
     def _shards(self, stream: str) -> "list[ShardTypeDef]":
-        pages = self._kinesis.get_paginator("list_shards").paginate(StreamName=stream)
-        return [shard for page in pages for shard in page["Shards"]]
+        """Closed shards stay listed, so a long run has many pages; boto3's paginator repeats the stream's name with the
+        token of a page, which Kinesis refuses.
+        """
+        page = self._kinesis.list_shards(StreamName=stream)
+        found = page["Shards"]
+        while token := page.get("NextToken"):
+            page = self._kinesis.list_shards(NextToken=token)
+            found += page["Shards"]
+        return found

@@ -1,6 +1,7 @@
 """The faulty S3 that stress runs go through: what it lets pass is untouched, and what it does it counts."""
 
 import threading
+import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from local.stress import faults
+from local.stress import faults, reshards
 from local.stress.deaths import POINTS_OF_A_STREAM, drawn
 from local.stress.faults import FaultyS3
 
@@ -114,3 +115,39 @@ def test_a_run_begins_with_every_point_once_and_is_the_same_for_the_same_seed() 
     assert at_points == {*owners.items(), *(("maintenance", job) for job in ("bronze", "silver", "gold"))}
     assert drawn(3, 40) == deaths != drawn(4, 40)
     assert drawn(3, 5) == deaths[:5]
+
+
+class ManyShards:
+    """A stream with more shards than a page holds: all closed but the last."""
+
+    def __init__(self, shards: int) -> None:
+        self.split: list[str] = []
+        self._shards = [
+            {
+                "ShardId": f"shard-{number}",
+                "HashKeyRange": {"StartingHashKey": "0", "EndingHashKey": "99"},
+                "SequenceNumberRange": {} if number == shards - 1 else {"EndingSequenceNumber": "1"},
+            }
+            for number in range(shards)
+        ]
+
+    def list_shards(self, StreamName: str = "", NextToken: str = "") -> dict[str, Any]:
+        assert bool(StreamName) != bool(NextToken), "Kinesis takes one of them"
+        first = int(NextToken or 0)
+        more = {"NextToken": str(first + 100)} if first + 100 < len(self._shards) else {}
+        return {"Shards": self._shards[first : first + 100], **more}
+
+    def split_shard(self, StreamName: str, ShardToSplit: str, NewStartingHashKey: str) -> None:
+        self.split.append(ShardToSplit)
+
+
+def test_reshards_go_on_when_a_stream_has_had_hundreds_of_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reshards, "SHORTEST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(reshards, "LONGEST_PAUSE_SECONDS", 0.01)
+    kinesis = ManyShards(250)
+    with reshards.Reshards(kinesis, ["stream"], seed=1) as running:  # type: ignore[arg-type]
+        deadline = time.monotonic() + 10
+        while running.done < 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert set(kinesis.split) == {"shard-249"}
+    assert len(kinesis.split) == running.done >= 3
