@@ -18,6 +18,7 @@ from tests.infra.recorded_program import PROJECT
 NOT_EMULATED = {
     "data_cells_filters": "Lake Formation knows no data cells filters (404)",
     "table_grants": "Lake Formation knows no opt-ins (404) and never lists a grant on columns",
+    "classification_tags": "Lake Formation cannot take a tag off columns again (500)",
     "emr": "an EMR Serverless application never gets to CREATED",
     "streaming_jobs": "they need the application; test_streaming_job.py has them on an emulated API of its own",
     "budget": "Budgets know neither tags nor notifications as the provider sends them",

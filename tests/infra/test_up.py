@@ -23,6 +23,10 @@ FORGOTTEN: Mapping[str, tuple[str, tuple[str, ...], str]] = {
     "aws:lakeformation/resource:Resource governance": (
         "replace", ("hybridAccessEnabled",), "that the location is in hybrid mode",
     ),
+    **{
+        f"aws:kinesis/stream:Stream streams-{name}": ("update", ("tags", "tagsAll"), "the tags of a stream")
+        for name in ("crm", "web_logs")
+    },
 }  # fmt: skip
 COMMON_TAGS = {"project", "environment", "owner", "cost-centre", "data-classification"}
 

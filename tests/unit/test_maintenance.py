@@ -15,7 +15,7 @@ from lakehouse.contracts import ContractError
 from runtime.leases import Leases
 from runtime.tables import table_version
 from tests.unit.oracle_deliveries import records
-from tests.unit.silver_lake import SilverLake, with_references
+from tests.unit.silver_lake import SilverLake, copied, with_references
 from tests.unit.test_silver_batches import basket_line
 
 LINE = basket_line(Random(1)) | {"store_id": 1, "product_id": "A", "unit_price": "2.50"}
@@ -23,14 +23,19 @@ SILVER, REJECTED = "silver.validated_pos", "rejected.pos"
 WEEK = 7 * 24 * 3600
 
 
-@pytest.fixture
-def lake(spark: SparkSession, tmp_path: Path) -> SilverLake:
+@pytest.fixture(scope="module")
+def filled(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> SilverLake:
     """Four batches of a line and a broken record each: four small files in silver, four in rejected."""
-    found = with_references(spark, tmp_path)
+    found = with_references(spark, tmp_path_factory.mktemp("filled"))
     delivered = records("pos", *(part for n in range(4) for part in (LINE | {"line_number": n + 1}, b"{")))
     for number in range(4):
         found.process(delivered[2 * number : 2 * number + 2], number)
     return found
+
+
+@pytest.fixture
+def lake(filled: SilverLake, tmp_path: Path) -> SilverLake:
+    return copied(filled, tmp_path)
 
 
 def files(lake: SilverLake, table: str) -> list[str]:
