@@ -17,7 +17,7 @@ def run(quick: bool, folder: Path) -> Result:
         load.begin()
         load.idle(night)
         seconds = load.burst(records)
-        found = proven(stream, load.sent)
+        found = proven(stream)
     growth = flat_memory(load.samples)
     return Result(
         title=f"A burst of {thousands(records)} records after an idle night",

@@ -27,7 +27,7 @@ def run(quick: bool, folder: Path) -> Result:
         load.send(rate, seconds, "hot")
         # 4
         load.drain()
-        found = proven(stream, load.sent)
+        found = proven(stream)
     fed = [each for each in load.samples if each.phase in ("even", "hot")]
     lag_fed, lag_after = max(each.lag for each in fed), load.samples[-1].lag
     growth = flat_memory(load.samples)

@@ -1,20 +1,14 @@
 """A stream under load: what is sent, what each layer has of it, what the job's processes hold in memory."""
 
-import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any
-
-import boto3
 
 from bench.result import Table
 from bench.stream_run import GOLD, SILVER, NotThroughError, StreamRun
-from bench.web_events import event, step
+from bench.web_events import step
 from bench.web_lake import SOURCE
-from lakehouse.errors import LakehouseError
+from local.repeating import Repeating
 from local.sql import Lake
 from runtime.delta_log import DeltaLog
 from runtime.lineage import Lineage, ShardInput, TableInput, read_lineage
@@ -47,30 +41,16 @@ class Sample:
         return self.sent - self.gold
 
 
-class LoadRun:
-    """Sends events and takes a sample every few seconds while the `with` block lasts."""
+class LoadRun(Repeating):
+    """Sends events, and takes a sample every few seconds while the `with` block lasts."""
 
     def __init__(self, stream: StreamRun) -> None:
         self.samples: list[Sample] = []
-        self.sent = stream.sent
         self._stream = stream
-        self._kinesis: Any = boto3.client("kinesis")
         self._reached = _Reached(stream.settings.root)
         self._phase = ""
         self._started = time.monotonic()
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._sample_on, name="samples", daemon=True)
-        self._failure: Exception | None = None
-
-    def __enter__(self) -> "LoadRun":
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end.set()
-        self._thread.join()
+        super().__init__("samples", lambda: SAMPLE_SECONDS, self._sample)
 
     def begin(self) -> None:
         """What is measured begins now."""
@@ -85,19 +65,16 @@ class LoadRun:
     def send(self, rate: int, seconds: float, phase: str) -> None:
         """So many events a second for so long; in the phase `hot` all into one shard."""
         self._phase = phase
-        started, first = time.monotonic(), self.sent
+        started, first = time.monotonic(), self._stream.sent
         while (passed := time.monotonic() - started) < seconds:
-            due = min(first + round(passed * rate), first + round(seconds * rate))
-            while self.sent < due:
-                self._put(min(MOST_IN_A_CALL, due - self.sent), phase == "hot")
+            self._put_up_to(first + round(passed * rate), HOT_KEY if phase == "hot" else None)
             time.sleep(0.05)
 
     def burst(self, records: int) -> float:
         """So many events at once; the seconds until gold has them all."""
         self._phase = "burst"
-        started, first = time.monotonic(), self.sent
-        while self.sent < first + records:
-            self._put(min(MOST_IN_A_CALL, first + records - self.sent), hot=False)
+        started = time.monotonic()
+        self._put_up_to(self._stream.sent + records)
         self.drain()
         return time.monotonic() - started
 
@@ -105,34 +82,21 @@ class LoadRun:
         """Waits until gold has everything. Raises NotThroughError when that takes an hour."""
         self._phase = "drain"
         deadline = time.monotonic() + DRAIN_SECONDS
-        while not self.samples or self.samples[-1].lag or self.samples[-1].sent != self.sent:
+        while not self.samples or self.samples[-1].lag or self.samples[-1].sent != self._stream.sent:
             self._stream.check()
-            if self._failure is not None:
-                raise self._failure
+            self.check()
             if time.monotonic() > deadline:
                 raise NotThroughError(f"gold lacks {self.samples[-1].lag:,} events after {DRAIN_SECONDS} s")
             time.sleep(0.5)
 
-    def _put(self, count: int, hot: bool) -> None:
-        made = [event(self.sent + each, datetime.now(UTC)) for each in range(count)]
-        place = {"ExplicitHashKey": HOT_KEY} if hot else {}
-        records = [{"PartitionKey": key, "Data": data, **place} for key, data in made]
-        answer = self._kinesis.put_records(StreamName=self._stream.settings.streams[SOURCE], Records=records)
-        if answer["FailedRecordCount"]:
-            raise NotThroughError(f"Kinesis refused {answer['FailedRecordCount']} of {count} records")
-        self.sent += count
+    def _put_up_to(self, number: int, hash_key: str | None = None) -> None:
+        while self._stream.sent < number:
+            self._stream.put(min(MOST_IN_A_CALL, number - self._stream.sent), hash_key)
 
-    def _sample_on(self) -> None:
-        while not self._end.wait(SAMPLE_SECONDS):
-            try:
-                jvm, python = self._stream.memory()
-                sent = self.sent
-                bronze, silver, gold = self._reached.now()
-            except (LakehouseError, KeyError) as failure:
-                self._failure = failure
-                return
-            at = time.monotonic() - self._started
-            self.samples.append(Sample(self._phase, at, sent, bronze, silver, gold, jvm, python))
+    def _sample(self) -> None:
+        jvm, python = self._stream.memory()
+        sent, reached, at = self._stream.sent, self._reached.now(), time.monotonic() - self._started
+        self.samples.append(Sample(self._phase, at, sent, *reached, jvm, python))
 
 
 class _Reached:
@@ -147,8 +111,9 @@ class _Reached:
     def now(self) -> tuple[int, int, int]:
         """Events in bronze, silver and gold."""
         # Gold first: what it has is then known of the layers before it.
-        newest = [log.newest() for log in reversed(self._logs)][::-1]
-        for layer, (log, last) in enumerate(zip(self._logs, newest, strict=True)):
+        newest = {log: log.newest() for log in reversed(self._logs)}
+        for layer, log in enumerate(self._logs):
+            last = newest[log]
             for version in range(self._next[layer], -1 if last is None else last + 1):
                 commit = log.commit(version)
                 lineage = read_lineage(commit.metadata) if commit else None
@@ -177,8 +142,9 @@ class Found:
     rows: tuple[tuple[str, str], ...]
 
 
-def proven(stream: StreamRun, sent: int) -> Found:
+def proven(stream: StreamRun) -> Found:
     """Every event is in bronze and in silver once, none is rejected, and the funnel counts them all."""
+    sent = stream.sent
     steps = Counter(step(number).removeprefix("add_to_") for number in range(sent))
     with Lake(stream.settings.root) as lake:
         [bronze] = lake.query("SELECT count(*) AS rows, count(DISTINCT record_id) AS records FROM bronze.web_logs")

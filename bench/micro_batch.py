@@ -22,7 +22,7 @@ from lakehouse.schemas import envelope_type
 from lakehouse.settings import CONTRACTS
 from runtime.commits import transaction
 from runtime.tables import ensure_table
-from streaming import bronze, gold, silver
+from streaming import bronze, gold, silver, silver_query
 from streaming.kinesis_rows import SCHEMA
 from streaming.references import References
 
@@ -104,15 +104,15 @@ def run(quick: bool, folder: Path) -> Result:
         ensure_table(spark, bronze_uri, envelope_type(contracts), ["ingest_date"], bronze.BRONZE_PROPERTIES)
         table = TimedSilver(settings, contracts, SOURCE, References(contracts, layout))
         table.steps = steps
-        silver_query = silver.start(spark, table, NO_TRIGGER)
+        silver_running = silver_query.start(spark, settings, table, NO_TRIGGER)
         queries = {name: gold.start(spark, settings, contracts, name, NO_TRIGGER) for name in GOLD}
         jobs: dict[str, set[int]] = {name: set() for name in GOLD}
         warm_up = QUICK_WARM_UP if quick else WARM_UP
         for batch in range(warm_up + (QUICK_ROUNDS if quick else ROUNDS)):
             if batch == warm_up:
                 steps.taken.clear()
-            _one(spark, batch, bronze_uri, silver_query, queries, jobs, steps)
-        for query in (silver_query, *queries.values()):
+            _one(spark, batch, bronze_uri, silver_running, queries, jobs, steps)
+        for query in (silver_running, *queries.values()):
             query.stop()
     finally:
         spark.stop()
@@ -123,7 +123,7 @@ def _one(
     spark: SparkSession,
     batch: int,
     bronze_uri: str,
-    silver_query: StreamingQuery,
+    silver_running: StreamingQuery,
     queries: dict[str, StreamingQuery],
     jobs: dict[str, set[int]],
     steps: Steps,
@@ -131,11 +131,11 @@ def _one(
     records = _records(spark, batch)
     started = time.monotonic()
     _append(spark, records, batch, bronze_uri, steps)
-    silver_query.processAllAvailable()
+    silver_running.processAllAvailable()
     for query in queries.values():
         query.processAllAvailable()
     total = time.monotonic() - started
-    trigger, added = _durations(silver_query)
+    trigger, added = _durations(silver_running)
     within, _ = steps.last("silver: ")
     steps.add("silver: the rest of the batch function", added - within)
     steps.add("silver: Spark's own logs and planning", trigger - added)

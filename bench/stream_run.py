@@ -74,7 +74,7 @@ class StreamRun:
         chunk = rate // CALLS_PER_SECOND
         for call in range(round(seconds * CALLS_PER_SECOND)):
             time.sleep(max(0.0, call / CALLS_PER_SECOND - (time.monotonic() - started)))
-            sent += self._put(chunk)
+            sent += self.put(chunk)
         self._jobs.check()
         return sent
 
@@ -109,6 +109,17 @@ class StreamRun:
             found.append(Way(in_bronze[1], in_silver[1], in_gold[1]))
         return found
 
+    def put(self, count: int, hash_key: str | None = None) -> list[Sent]:
+        """Puts so many events in one call, all into the shard of `hash_key` where that is given."""
+        made = [event(self._number + each, datetime.now(UTC)) for each in range(count)]
+        place = {} if hash_key is None else {"ExplicitHashKey": hash_key}
+        records: list[Any] = [{"PartitionKey": key, "Data": data, **place} for key, data in made]
+        at = time.time()
+        answer = self._kinesis.put_records(StreamName=self.settings.streams[SOURCE], Records=records)
+        assert answer["FailedRecordCount"] == 0, answer
+        self._number += count
+        return [Sent(at, each["ShardId"], int(each["SequenceNumber"])) for each in answer["Records"]]
+
     @property
     def sent(self) -> int:
         """How many events were put so far; they are numbered from 0."""
@@ -141,15 +152,6 @@ class StreamRun:
             except psutil.NoSuchProcess:
                 continue
         return total
-
-    def _put(self, count: int) -> list[Sent]:
-        made = [event(self._number + each, datetime.now(UTC)) for each in range(count)]
-        self._number += count
-        records: list[Any] = [{"PartitionKey": key, "Data": data} for key, data in made]
-        at = time.time()
-        answer = self._kinesis.put_records(StreamName=self.settings.streams[SOURCE], Records=records)
-        assert answer["FailedRecordCount"] == 0, answer
-        return [Sent(at, each["ShardId"], int(each["SequenceNumber"])) for each in answer["Records"]]
 
 
 class _Commits:

@@ -10,8 +10,9 @@ from infra.catalog import AUDIT, Catalog
 from infra.documents import document, statement
 from infra.estate import Estate
 from infra.governance import Governance
+from infra.grants import DESCRIBE, SELECT, see_database, use_table
 from infra.keys import READ, Keys
-from infra.readers import reader_statements
+from infra.readers import reader_statements, taken_by
 from infra.storage import Storage
 
 
@@ -37,15 +38,11 @@ class Auditors(pulumi.ComponentResource):
     def __init__(self, name: str, args: AuditorsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("lakehouse:estate:Auditors", name, None, opts)
         estate, storage, keys = args.estate, args.storage, args.keys
-        root = pulumi.Output.concat("arn:", estate.partition, ":iam::", estate.account_id, ":root")
-        principals: list[pulumi.Input[str]] = [*estate.config.auditors] or [root]
         role = aws.iam.Role(
             name,
             name=estate.name("auditor"),
             description="Asks who did what in the estate, and who read what",
-            assume_role_policy=document(
-                {"Sid": "Auditors", "Effect": "Allow", "Action": ["sts:AssumeRole"], "Principal": {"AWS": principals}}
-            ),
+            assume_role_policy=taken_by(estate, "Auditors", estate.config.auditors),
             max_session_duration=8 * 3600,
             opts=pulumi.ResourceOptions(parent=self),
         )
@@ -69,18 +66,7 @@ class Auditors(pulumi.ComponentResource):
     def _grant(self, name: str, args: AuditorsArgs, role: pulumi.Output[str]) -> None:
         database = args.catalog.databases[AUDIT]
         after = pulumi.ResourceOptions(parent=self, depends_on=[args.governance])
-        aws.lakeformation.Permissions(
-            f"{name}-database",
-            principal=role,
-            permissions=["DESCRIBE"],
-            database=aws.lakeformation.PermissionsDatabaseArgs(name=database),
-            opts=after,
-        )
+        see_database(f"{name}-database", role, database, after)
         for table, declared in args.audit.tables.items():
-            aws.lakeformation.Permissions(
-                f"{name}-{table}",
-                principal=role,
-                permissions=["DESCRIBE", "SELECT"],
-                table=aws.lakeformation.PermissionsTableArgs(database_name=database, name=declared.name),
-                opts=pulumi.ResourceOptions.merge(after, pulumi.ResourceOptions(depends_on=[declared])),
-            )
+            own = pulumi.ResourceOptions.merge(after, pulumi.ResourceOptions(depends_on=[declared]))
+            use_table(f"{name}-{table}", role, (DESCRIBE, SELECT), database, declared.name, own)

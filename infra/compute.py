@@ -79,7 +79,7 @@ class Compute(pulumi.ComponentResource):
                 self.jobs = {job: self._job(job, application.id) for job in self.job_roles}
         self.register_outputs({"application_id": self.application_id})
 
-    def settings(self, layer: str) -> dict[str, pulumi.Input[str]]:
+    def settings(self, job: str) -> dict[str, pulumi.Input[str]]:
         """The LAKEHOUSE_* variables of a job: where the lake lies, and what differs from one machine."""
         streams = pulumi.Output.json_dumps(self._args.streams.names)
         return {
@@ -89,7 +89,7 @@ class Compute(pulumi.ComponentResource):
             "LAKEHOUSE_REGION": self._estate.config.region,
             "LAKEHOUSE_STREAMS": streams,
             "LAKEHOUSE_DELTA_LOG_TABLE": self._args.storage.log_table.name,
-            "LAKEHOUSE_SYMLINK_MANIFESTS": str(layer != "bronze").lower(),
+            "LAKEHOUSE_SYMLINK_MANIFESTS": str(job != "bronze").lower(),
             "LAKEHOUSE_SPECTRUM_DATABASE": self._args.catalog.databases[SPECTRUM],
             "LAKEHOUSE_TRIGGER_SECONDS": str(self._estate.config.compute.trigger_seconds),
             "LAKEHOUSE_SHUFFLE_PARTITIONS": str(
@@ -140,8 +140,8 @@ class Compute(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _job(self, layer: str, application_id: pulumi.Output[str]) -> StreamingJob:
-        settings = self.settings(layer)
+    def _job(self, job: str, application_id: pulumi.Output[str]) -> StreamingJob:
+        settings = self.settings(job)
         names = list(settings)
         parameters = pulumi.Output.all(
             self._args.code.environment, self._args.code.jars, *(settings[name] for name in names)
@@ -158,7 +158,7 @@ class Compute(pulumi.ComponentResource):
                     "cloudWatchLoggingConfiguration": {
                         "enabled": True,
                         "logGroupName": self.log_group_name,
-                        "logStreamNamePrefix": layer,
+                        "logStreamNamePrefix": job,
                         "encryptionKeyArn": self._args.keys.arn("logs"),
                         "logTypes": {"SPARK_DRIVER": ["STDOUT", "STDERR"]},
                     },
@@ -167,14 +167,14 @@ class Compute(pulumi.ComponentResource):
             sort_keys=True,
         )
         return StreamingJob(
-            f"{self._name}-{layer}",
+            f"{self._name}-{job}",
             StreamingJobArgs(
                 application_id=application_id,
-                name=self._estate.name(layer),
-                role_arn=self.job_roles[layer].arn,
+                name=self._estate.name(job),
+                role_arn=self.job_roles[job].arn,
                 region=self._estate.config.region,
                 entry_point=self._args.code.entry_point,
-                arguments=[layer],
+                arguments=[job],
                 spark_parameters=parameters,
                 configuration=logs,
                 tags=dict(self._estate.tags),
@@ -182,27 +182,27 @@ class Compute(pulumi.ComponentResource):
             self._child,
         )
 
-    def _role(self, layer: str, group_arn: pulumi.Output[str]) -> aws.iam.Role:
+    def _role(self, job: str, group_arn: pulumi.Output[str]) -> aws.iam.Role:
         role = aws.iam.Role(
-            f"{self._name}-{layer}",
-            name=self._estate.name("job", layer),
-            description=f"The streaming job of {' and '.join(layers_of(layer))}: reads and writes its own prefixes",
+            f"{self._name}-{job}",
+            name=self._estate.name("job", job),
+            description=f"The streaming job of {' and '.join(layers_of(job))}: reads and writes its own prefixes",
             assume_role_policy=trust("emr-serverless.amazonaws.com", self._estate.account_id),
             opts=self._child,
         )
         aws.iam.RolePolicy(
-            f"{self._name}-{layer}",
+            f"{self._name}-{job}",
             role=role.id,
             policy=document(
-                *job_statements(self._estate, self._args.keys, self._args.storage, *_prefixes(layer)),
+                *job_statements(self._estate, self._args.keys, self._args.storage, *_prefixes(job)),
                 may_publish(self._estate),
-                *self._only(layer, group_arn),
+                *self._only(job, group_arn),
             ),
             opts=self._child,
         )
         return role
 
-    def _only(self, layer: str, group_arn: pulumi.Output[str]) -> list[Statement]:
+    def _only(self, job: str, group_arn: pulumi.Output[str]) -> list[Statement]:
         found = [
             statement(
                 "WriteLogs",
@@ -215,7 +215,7 @@ class Compute(pulumi.ComponentResource):
                 "KeepLogs", ["s3:PutObject", "s3:GetObject"], self._args.storage.artifacts.below("logs/streaming/")
             ),
         ]
-        if "bronze" in layers_of(layer):
+        if "bronze" in layers_of(job):
             read = ["kinesis:DescribeStreamSummary", "kinesis:ListShards", "kinesis:GetShardIterator"]
             found += [
                 statement("ReadStreams", [*read, "kinesis:GetRecords"], list(self._args.streams.arns.values())),

@@ -27,13 +27,15 @@ def statement(
     return found
 
 
-def trust(service: str | list[str], account_id: pulumi.Input[str]) -> pulumi.Output[str]:
-    """The trust policy of a role that an AWS service, or any of several, takes on behalf of this account only."""
+def trust(service: str | list[str], account_id: pulumi.Input[str], *, on_behalf: bool = False) -> pulumi.Output[str]:
+    """The trust policy of a role that an AWS service, or any of several, takes for this account only; with `on_behalf`
+    it may say for which person.
+    """
     return document(
         {
             "Sid": "Service",
             "Effect": "Allow",
-            "Action": ["sts:AssumeRole"],
+            "Action": ["sts:AssumeRole", "sts:SetContext"] if on_behalf else ["sts:AssumeRole"],
             "Principal": {"Service": service},
             "Condition": {"StringEquals": {"aws:SourceAccount": account_id}},
         }

@@ -8,15 +8,15 @@ import pulumi
 import pulumi_aws as aws
 
 from infra.catalog import SPECTRUM, Catalog
-from infra.documents import document, statement
+from infra.documents import document, statement, trust
 from infra.estate import Estate
+from infra.grants import SELECT, opt_in, see_database
 from infra.keys import READ, Keys
-from infra.readers import reader_statements
+from infra.readers import reader_statements, taken_by
 from infra.storage import Storage
 from lakehouse.policies import Access, role_names
 
 LAYERS_READ = ("bronze", "silver", "gold", "rejected")
-SELECT, DESCRIBE = "SELECT", "DESCRIBE"
 
 
 @dataclass(frozen=True)
@@ -52,15 +52,11 @@ class Governance(pulumi.ComponentResource):
         self.register_outputs({"roles": {team: role.arn for team, role in self.team_roles.items()}})
 
     def _team_role(self, team: str) -> aws.iam.Role:
-        root = pulumi.Output.concat("arn:", self._estate.partition, ":iam::", self._estate.account_id, ":root")
-        principals: list[pulumi.Input[str]] = [*self._estate.config.team_principals.get(team, ())] or [root]
         role = aws.iam.Role(
             f"{self._name}-{team}",
             name=self._estate.name("team", team.replace("_", "-")),
             description=f"Reads what the contracts grant to {team.replace('_', ' ')}",
-            assume_role_policy=document(
-                {"Sid": "Team", "Effect": "Allow", "Action": ["sts:AssumeRole"], "Principal": {"AWS": principals}}
-            ),
+            assume_role_policy=taken_by(self._estate, "Team", self._estate.config.team_principals.get(team, ())),
             max_session_duration=8 * 3600,
             opts=self._child,
         )
@@ -100,19 +96,10 @@ class Governance(pulumi.ComponentResource):
     def _location(self) -> pulumi.Resource:
         """The role with which Lake Formation reads the lake for others; it never writes."""
         estate, lake = self._estate, self._args.storage.lake
-        actions = ["sts:AssumeRole", "sts:SetContext"]
         role = aws.iam.Role(
             f"{self._name}-location",
             name=estate.name("lake-formation"),
-            assume_role_policy=document(
-                {
-                    "Sid": "Service",
-                    "Effect": "Allow",
-                    "Action": actions,
-                    "Principal": {"Service": "lakeformation.amazonaws.com"},
-                    "Condition": {"StringEquals": {"aws:SourceAccount": estate.account_id}},
-                }
-            ),
+            assume_role_policy=trust("lakeformation.amazonaws.com", estate.account_id, on_behalf=True),
             opts=self._child,
         )
         policy = aws.iam.RolePolicy(
@@ -138,13 +125,8 @@ class Governance(pulumi.ComponentResource):
         seen = sorted({(each.role, each.table.partition(".")[0]) for each in self._estate.access})
         for team, layer in seen:
             for suffix, principal in self._principals(team):
-                aws.lakeformation.Permissions(
-                    f"{self._name}-{team}-{layer}{suffix}",
-                    principal=principal,
-                    permissions=[DESCRIBE],
-                    database=aws.lakeformation.PermissionsDatabaseArgs(name=self._args.catalog.databases[layer]),
-                    opts=self._after,
-                )
+                database = self._args.catalog.databases[layer]
+                see_database(f"{self._name}-{team}-{layer}{suffix}", principal, database, self._after)
 
     def _principals(self, team: str) -> list[tuple[str, pulumi.Output[str]]]:
         """Who the team is: its role, and its groups of IAM Identity Center, each with what its grants' names end in."""
@@ -186,18 +168,7 @@ class Governance(pulumi.ComponentResource):
                     ),
                     opts=pulumi.ResourceOptions(parent=self, depends_on=[cells]),
                 )
-            aws.lakeformation.OptIn(
-                f"{resource}{suffix}",
-                principals=[aws.lakeformation.OptInPrincipalArgs(data_lake_principal_identifier=principal)],
-                resource_datas=[
-                    aws.lakeformation.OptInResourceDataArgs(
-                        table=aws.lakeformation.OptInResourceDataTableArgs(
-                            catalog_id=self._estate.account_id, database_name=database, name=name
-                        )
-                    )
-                ],
-                opts=after,
-            )
+            opt_in(f"{resource}{suffix}", self._estate, principal, database, name, after)
 
     def _filter(
         self, resource: str, access: Access, database: pulumi.Output[str], after: pulumi.ResourceOptions

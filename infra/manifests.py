@@ -11,6 +11,7 @@ from infra.compute import Compute, layers_of
 from infra.documents import document, statement
 from infra.estate import Estate
 from infra.governance import Governance
+from infra.grants import ALTER, DESCRIBE, SELECT, opt_in, see_database, use_table
 from infra.keys import WRITE, Keys
 from infra.storage import Storage
 
@@ -78,32 +79,9 @@ class Manifests(pulumi.ComponentResource):
             data_location=aws.lakeformation.PermissionsDataLocationArgs(arn=self._args.storage.lake.arn),
             opts=after,
         )
-        aws.lakeformation.Permissions(
-            f"{self._name}-{job}-database",
-            principal=role,
-            permissions=["DESCRIBE"],
-            database=aws.lakeformation.PermissionsDatabaseArgs(name=database),
-            opts=after,
-        )
+        see_database(f"{self._name}-{job}-database", role, database, after)
         for table, declared in tables.items():
             name = f"{self._name}-{job}-{table.partition('.')[2]}"
             own = pulumi.ResourceOptions.merge(after, pulumi.ResourceOptions(depends_on=[declared]))
-            aws.lakeformation.Permissions(
-                name,
-                principal=role,
-                permissions=["ALTER", "DESCRIBE", "SELECT"],
-                table=aws.lakeformation.PermissionsTableArgs(database_name=database, name=declared.name),
-                opts=own,
-            )
-            aws.lakeformation.OptIn(
-                name,
-                principals=[aws.lakeformation.OptInPrincipalArgs(data_lake_principal_identifier=role)],
-                resource_datas=[
-                    aws.lakeformation.OptInResourceDataArgs(
-                        table=aws.lakeformation.OptInResourceDataTableArgs(
-                            catalog_id=self._estate.account_id, database_name=database, name=declared.name
-                        )
-                    )
-                ],
-                opts=own,
-            )
+            use_table(name, role, (ALTER, DESCRIBE, SELECT), database, declared.name, own)
+            opt_in(name, self._estate, role, database, declared.name, own)

@@ -6,7 +6,7 @@ import pulumi
 import pulumi_aws as aws
 
 from infra.catalog import AUDIT, Catalog
-from infra.documents import document
+from infra.documents import document, trust
 from infra.estate import Estate
 from infra.governance import LAYERS_READ, Governance
 from infra.keys import Keys
@@ -94,15 +94,7 @@ class Query(pulumi.ComponentResource):
             f"{name}-people",
             name=estate.name("athena-people"),
             description="Runs the queries of people of IAM Identity Center",
-            assume_role_policy=document(
-                {
-                    "Sid": "Athena",
-                    "Effect": "Allow",
-                    "Action": ["sts:AssumeRole", "sts:SetContext"],
-                    "Principal": {"Service": "athena.amazonaws.com"},
-                    "Condition": {"StringEquals": {"aws:SourceAccount": estate.account_id}},
-                }
-            ),
+            assume_role_policy=trust("athena.amazonaws.com", estate.account_id, on_behalf=True),
             opts=child,
         )
         databases = [args.catalog.databases[layer] for layer in LAYERS_READ]

@@ -1,10 +1,10 @@
-"""What a role of people needs to ask Athena, and nothing more: the data itself is Lake Formation's to give."""
+"""Roles of people: who may take one, and what it needs to ask Athena. The data itself is Lake Formation's to give."""
 
 from collections.abc import Sequence
 
 import pulumi
 
-from infra.documents import Statement, statement
+from infra.documents import Statement, document, statement
 from infra.estate import Estate
 from infra.keys import READ, Keys
 from infra.storage import Storage
@@ -13,6 +13,13 @@ LOOK = ("glue:GetDatabase", "glue:GetDatabases", "glue:GetTable", "glue:GetTable
         "glue:GetPartitions")  # fmt: skip
 RUN = ("athena:StartQueryExecution", "athena:GetQueryExecution", "athena:GetQueryResults", "athena:StopQueryExecution",
        "athena:GetWorkGroup", "athena:ListNamedQueries", "athena:GetNamedQuery")  # fmt: skip
+
+
+def taken_by(estate: Estate, sid: str, principals: Sequence[str]) -> pulumi.Output[str]:
+    """The trust policy of a role that these IAM roles may take; where none is named, those of this account."""
+    account = pulumi.Output.concat("arn:", estate.partition, ":iam::", estate.account_id, ":root")
+    named: list[pulumi.Input[str]] = [*principals] or [account]
+    return document({"Sid": sid, "Effect": "Allow", "Action": ["sts:AssumeRole"], "Principal": {"AWS": named}})
 
 
 def reader_statements(

@@ -11,6 +11,7 @@ from infra.catalog import SPECTRUM, Catalog
 from infra.documents import document, statement, trust
 from infra.estate import Estate
 from infra.governance import Governance
+from infra.grants import DESCRIBE, SELECT, opt_in, see_database, use_table
 from infra.keys import READ, Keys
 from infra.network import Network
 from infra.storage import Storage
@@ -133,35 +134,12 @@ class Warehouse(pulumi.ComponentResource):
         after = pulumi.ResourceOptions(parent=self, depends_on=[self._args.governance])
         if not self._estate.config.switches.table_grants:
             return
-        aws.lakeformation.Permissions(
-            f"{self._name}-{SPECTRUM}",
-            principal=role.arn,
-            permissions=["DESCRIBE"],
-            database=aws.lakeformation.PermissionsDatabaseArgs(name=database),
-            opts=after,
-        )
+        see_database(f"{self._name}-{SPECTRUM}", role.arn, database, after)
         for table_name, table in self._args.catalog.spectrum_tables.items():
-            resource = pulumi.ResourceOptions.merge(after, pulumi.ResourceOptions(depends_on=[table]))
+            own = pulumi.ResourceOptions.merge(after, pulumi.ResourceOptions(depends_on=[table]))
             name = f"{self._name}-{table_name.partition('.')[2]}"
-            aws.lakeformation.Permissions(
-                name,
-                principal=role.arn,
-                permissions=["DESCRIBE", "SELECT"],
-                table=aws.lakeformation.PermissionsTableArgs(database_name=database, name=table.name),
-                opts=resource,
-            )
-            aws.lakeformation.OptIn(
-                name,
-                principals=[aws.lakeformation.OptInPrincipalArgs(data_lake_principal_identifier=role.arn)],
-                resource_datas=[
-                    aws.lakeformation.OptInResourceDataArgs(
-                        table=aws.lakeformation.OptInResourceDataTableArgs(
-                            catalog_id=self._estate.account_id, database_name=database, name=table.name
-                        )
-                    )
-                ],
-                opts=resource,
-            )
+            use_table(name, role.arn, (DESCRIBE, SELECT), database, table.name, own)
+            opt_in(name, self._estate, role.arn, database, table.name, own)
 
     def _apply_sql(self) -> None:
         """One statement after the other; a statement is a resource named by its content, so only changed ones run."""

@@ -110,8 +110,8 @@ class GoldTable:
         contributions = (gold.contributions(feed, source, self.contract, sign) for source, feed in feeds.items())
         return reduce(DataFrame.unionByName, contributions)
 
-    def merge(self, changes: DataFrame, batch: int, checkpoint: Storage, recover: bool) -> None:
-        """Brings one micro-batch of signed contributions into the table, once.
+    def merge(self, changes: DataFrame, batch: int, checkpoint: Storage, recover: bool) -> bool:
+        """Brings one micro-batch of signed contributions into the table, once. Whether that took a commit.
 
         1. A batch that the table has committed is over. Only a new process can meet one (`recover`).
         2. Add the contributions up per key and leave out keys at which everything nets to zero (one Spark job). The
@@ -126,14 +126,14 @@ class GoldTable:
         # 1
         committed = last_transaction(spark, self.uri, app_id) if recover else None
         if committed is not None and committed >= batch:
-            return
+            return False
         # 2
         sums = gold.sums(changes, self.contract).where(gold.changes())
         collected = sums.toArrow()
         # 3
         touched = gold.survey(collected)
         if touched is None:
-            return
+            return False
         # 4
         signed = spark.createDataFrame(collected, sums.schema)
         ranked = gold.ranked_sources_of(self.contract.name) if touched.percentiles else ()
@@ -144,6 +144,7 @@ class GoldTable:
         with transaction(spark, app_id, batch, self._lineage(checkpoint, batch, touched).to_json()):
             merge_into(DeltaTable.forPath(spark, spark_path(self.uri)), source, self.contract, touched)
         failpoint("gold.after_merge")
+        return True
 
     def _silver_ids(self, spark: SparkSession) -> list[str]:
         missing = [source for source, uri in self.silver.items() if not table_exists(spark, uri)]
@@ -209,14 +210,17 @@ def start(
         failpoint("gold.before_manifest")
         DeltaTable.forPath(spark, spark_path(target.uri)).generate("symlink_format_manifest")
     partitions = CataloguedPartitions.of(settings, target.contract, target.uri)
+    if partitions is not None:
+        # A job that died after a commit has not told the catalog of it.
+        partitions.update()
     checkpoint = Storage.open(folder)
     recover = True
 
     def run(changes: DataFrame, batch: int) -> None:
         nonlocal recover
-        target.merge(changes, batch, checkpoint, recover)
+        committed = target.merge(changes, batch, checkpoint, recover)
         recover = False
-        if partitions is not None:
+        if committed and partitions is not None:
             partitions.update()
         if due(batch, settings.compact_batches):
             compact(spark, target.uri)

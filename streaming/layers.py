@@ -7,7 +7,7 @@ from lakehouse.errors import LakehouseError
 from lakehouse.layout import Layout
 from lakehouse.settings import Settings
 from runtime.tables import table_exists
-from streaming import bronze, gold, silver
+from streaming import bronze, gold, silver, silver_query
 from streaming.job import Declaration
 from streaming.references import References
 
@@ -78,7 +78,7 @@ def _silver(
             Declaration(
                 name=f"silver.{table.silver.name}",
                 stage=1 if source in contracts.references else 2,
-                start=lambda table=table: silver.start(spark, table, trigger),  # type: ignore[misc]
+                start=lambda table=table: silver_query.start(spark, settings, table, trigger),  # type: ignore[misc]
                 ready=lambda table=table: table_exists(spark, table.bronze_uri),  # type: ignore[misc]
                 first=source in contracts.references,
             )

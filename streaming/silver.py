@@ -1,7 +1,5 @@
 """Bronze to silver: one query per source owns its silver table and its rejected rows, and nobody else writes them."""
 
-import json
-import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +11,6 @@ import pyarrow.compute as pc
 from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.streaming.query import StreamingQuery
 
 from lakehouse import drift, silver
 from lakehouse.contracts import Contract, Contracts
@@ -22,20 +19,12 @@ from lakehouse.parsing import parse
 from lakehouse.schemas import rejected_type, struct_type
 from lakehouse.settings import Settings
 from lakehouse.silver import INSERT, UPDATE, Bounds
-from runtime.checkpoints import CheckpointError, Progress, checkpoint_id, delta_range, progress
-from runtime.commits import CODE_VERSION, last_transaction, transaction, transaction_ids
-from runtime.compaction import compact, due
-from runtime.delta_log import DeltaLog
+from runtime.commits import CODE_VERSION, last_transaction, transaction
 from runtime.failpoints import failpoint
 from runtime.lineage import Counts, Lineage, TableInput
-from runtime.manifests import CataloguedPartitions, write_manifests
-from runtime.metrics import REJECT_RATIO, metrics
-from runtime.restores import refuse_restored
-from runtime.storage import Storage
 from runtime.tables import ensure_table
 from streaming.references import References
 
-log = logging.getLogger(__name__)
 SILVER_PROPERTIES = {
     "delta.enableChangeDataFeed": "true",
     "delta.enableDeletionVectors": "true",
@@ -96,11 +85,6 @@ class SilverTable:
         self.silver_uri = layout.table(f"silver.{self.silver.name}")
         self.rejected_uri = layout.table(f"rejected.{source}")
         self.checkpoint = layout.checkpoint("silver", self.silver.name)
-        self.root = settings.root
-        self.compact_batches = settings.compact_batches
-        self.manifests = settings.symlink_manifests
-        self.partitions = CataloguedPartitions.of(settings, self.silver, self.silver_uri)
-        self.batch_bytes = settings.silver_batch_megabytes * 2**20
         self._attempt = 0
 
     def ensure(self, spark: SparkSession) -> None:
@@ -160,7 +144,7 @@ class SilverTable:
     def _next_attempt(self, spark: SparkSession, origin: Origin, recover: bool) -> int:
         """The batch's number with seconds since 1970 behind it; one above the last where a clock stands still."""
         if recover:
-            last = last_transaction(spark, self.rejected_uri, _rejected_id(origin.app_id))
+            last = last_transaction(spark, self.rejected_uri, rejected_id(origin.app_id))
             self._attempt = max(self._attempt, last or 0)
         self._attempt = max(self._attempt + 1, origin.number * ATTEMPTS + int(time.time()))
         return self._attempt
@@ -224,7 +208,7 @@ class SilverTable:
         writer = rows.coalesce(1).write.format("delta").mode("append")
         if recover:
             writer = writer.mode("overwrite").option("replaceWhere", f"batch = '{origin.tag}'")
-        with transaction(enriched.sparkSession, _rejected_id(origin.app_id), attempt, self._lineage(tally, origin)):
+        with transaction(enriched.sparkSession, rejected_id(origin.app_id), attempt, self._lineage(tally, origin)):
             writer.save(spark_path(self.rejected_uri))
 
     def _write_silver(
@@ -263,7 +247,8 @@ class SilverTable:
         ).to_json()
 
 
-def _rejected_id(app_id: str) -> str:
+def rejected_id(app_id: str) -> str:
+    """The transaction id of a batch's rejected rows."""
     return f"{app_id}:rejected"
 
 
@@ -278,82 +263,3 @@ def held(rows: DataFrame) -> DataFrame:
     whole small batch. A local checkpoint forgets the plan; its memory is freed with the frame.
     """
     return rows.localCheckpoint(eager=False)
-
-
-def start(spark: SparkSession, table: SilverTable, trigger: dict[str, str]) -> StreamingQuery:
-    """Starts the long-running query of one silver table on its bronze table's checkpoint.
-
-    Raises LakehouseError when the table does not fit its contract, somebody restored it to an older version, or its
-    checkpoint is damaged, older than the table, or new while the table is not.
-    """
-    table.ensure(spark)
-    for log_of in (f"silver.{table.silver.name}", f"rejected.{table.source.name}"):
-        refuse_restored(DeltaLog(table.root, log_of))
-    checkpoint = Storage.open(table.checkpoint)
-    found = progress(checkpoint)
-    if found.planned >= 0:
-        _refuse_older(spark, table, checkpoint, found)
-    else:
-        _refuse_new(spark, table, checkpoint)
-    recover = found.torn
-
-    def run(bronze: DataFrame, batch: int) -> None:
-        nonlocal recover
-        identity = checkpoint_id(checkpoint)
-        first, last = delta_range(checkpoint, batch)
-        read = TableInput(f"bronze.{table.source.name}", first, last)
-        origin = Origin(f"{identity}:{batch}", f"{identity}:silver.{table.silver.name}", batch, (read,))
-        started = time.monotonic()
-        tally = table.process(bronze, origin, recover)
-        recover = False
-        if tally is not None:
-            metrics().share(REJECT_RATIO, tally.faulty, tally.rows_in, Source=table.source.name)
-        if due(batch, table.compact_batches):
-            _keep_up(spark, table)
-        told = "was over already" if tally is None else json.dumps(tally.counts().to_json())
-        log.info("silver.%s batch %d: %s in %.1f s", table.silver.name, batch, told, time.monotonic() - started)
-
-    # A backlog is worked off in bites that the driver can hold, however long the job was away.
-    stream = spark.readStream.format("delta").option("maxBytesPerTrigger", table.batch_bytes)
-    rows = stream.load(spark_path(table.bronze_uri))
-    writer = rows.writeStream.queryName(f"silver.{table.silver.name}").foreachBatch(run)
-    return writer.option("checkpointLocation", spark_path(table.checkpoint)).trigger(**trigger).start()
-
-
-def _keep_up(spark: SparkSession, table: SilverTable) -> None:
-    """What the owner does for its tables now and then: small files into few, and what Redshift Spectrum reads."""
-    compact(spark, table.silver_uri)
-    compact(spark, table.rejected_uri)
-    if table.manifests:
-        write_manifests(spark, table.silver_uri)
-        if table.partitions is not None:
-            table.partitions.update()
-
-
-def _refuse_new(spark: SparkSession, table: SilverTable, checkpoint: Storage) -> None:
-    """Raises CheckpointError for a checkpoint that was lost while its tables were kept: from the start of bronze, what
-    was rejected would be rejected again, and the last batch may have left its rejected rows without its silver rows.
-    """
-    query = f":silver.{table.silver.name}"
-    ids = [*transaction_ids(spark, table.silver_uri), *transaction_ids(spark, table.rejected_uri)]
-    if any(each.removesuffix(":rejected").endswith(query) and not each.startswith("redrive:") for each in ids):
-        raise CheckpointError(
-            f"{checkpoint.uri} is new, but the tables of {table.silver.name} hold another checkpoint's batches: put "
-            f"that checkpoint back, or remove {table.silver_uri}, {table.rejected_uri} and {checkpoint.uri} together: "
-            "they are made again from bronze (docs/operating.md)"
-        )
-
-
-def _refuse_older(spark: SparkSession, table: SilverTable, checkpoint: Storage, found: Progress) -> None:
-    """Raises CheckpointError for a checkpoint that was put back to an earlier state: Delta would take its next batches
-    for old ones, and leave them out without a word.
-    """
-    app_id = f"{checkpoint_id(checkpoint)}:silver.{table.silver.name}"
-    attempted = last_transaction(spark, table.rejected_uri, _rejected_id(app_id))
-    committed = last_transaction(spark, table.silver_uri, app_id)
-    newest = max(-1 if committed is None else committed, -1 if attempted is None else attempted // ATTEMPTS)
-    if newest > found.planned:
-        raise CheckpointError(
-            f"{checkpoint.uri} ends at batch {found.planned}, but the tables of {table.silver.name} hold batch "
-            f"{newest}: put the checkpoint's newest state back (docs/operating.md)"
-        )

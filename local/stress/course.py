@@ -29,6 +29,8 @@ LONGEST_LIFE_SECONDS = 90.0
 # The first start of gold waits for the first batches of silver, whose job dies meanwhile.
 LONGEST_START_SECONDS = 300.0
 POLL_SECONDS = 0.2
+# What Spark's start script asks for the command of the JVM.
+LAUNCHER = "org.apache.spark.launcher.Main"
 # A driver whose JVM is gone has to notice, and to end by itself.
 NOTICE_SECONDS = 60.0
 DRAIN_SECONDS = 900.0
@@ -78,7 +80,7 @@ class Course:
             production = jobs.add(Job("producer", producer(self._run), self._log("producer"), self._run.environment))
             production.start()
             with Reshards(self._kinesis, list(self._run.settings.streams.values()), self._seed) as reshards:
-                self._kill_side_by_side(jobs)
+                self._kill_side_by_side(jobs, reshards)
                 self._tell("waiting for the producer")
                 self._complete(production)
             self.reshards = reshards.done
@@ -89,12 +91,12 @@ class Course:
         if left:
             raise StressError(f"processes outlive their killed driver by {NOTICE_SECONDS:.0f} s: {left}")
 
-    def _kill_side_by_side(self, jobs: Jobs) -> None:
+    def _kill_side_by_side(self, jobs: Jobs, reshards: Reshards) -> None:
         """Every job lives and dies at its own pace, until all have died as often as they must. The first failure ends
         all of them.
         """
         with ThreadPoolExecutor(len(JOBS)) as lives:
-            done = [lives.submit(self._kill_again_and_again, jobs, name) for name in JOBS]
+            done = [lives.submit(self._kill_again_and_again, jobs, reshards, name) for name in JOBS]
             try:
                 living = [each.result() for each in as_completed(done)]
             finally:
@@ -102,7 +104,7 @@ class Course:
         for job in living:
             job.kill()
 
-    def _kill_again_and_again(self, jobs: Jobs, name: str) -> Job:
+    def _kill_again_and_again(self, jobs: Jobs, reshards: Reshards, name: str) -> Job:
         """The deaths of one job, one after the other; gives the job, which then runs on for the sake of the others."""
         job: Job | None = None
         for death in (each for each in self._deaths if each.job == name):
@@ -115,6 +117,7 @@ class Course:
                 self._die_any_time(job, death)
             else:
                 self._die_at_point(job, death)
+            reshards.check()
             if self._over.is_set():
                 return job
             job = job if death.what == "worker" else None
@@ -146,7 +149,7 @@ class Course:
             self._orphans += job.family()
             job.kill_driver()
         elif death.what == "worker":
-            _kill_one(job, "pyspark.daemon")
+            _kill_one(job, "python")
         else:
             _kill_jvm(job)
             if not job.wait_for_end(NOTICE_SECONDS):
@@ -185,18 +188,20 @@ class Course:
 def _kill_jvm(job: Job) -> None:
     """Kills the job's JVM; a job that has just begun has none yet, or only the one that works out its command."""
     deadline = time.monotonic() + NOTICE_SECONDS
-    while not _kill_one(job, "SparkSubmit"):
+    while not _kill_one(job, "java", but_not=LAUNCHER):
         if not job.running or time.monotonic() > deadline:
             raise StressError(f"{job.name} has no JVM: see {job.log}")
         time.sleep(POLL_SECONDS)
 
 
-def _kill_one(job: Job, part: str) -> bool:
-    """Kills one process of the job's family whose command has that part; False where there is none."""
+def _kill_one(job: Job, name: str, but_not: str | None = None) -> bool:
+    """Kills one process of that name in the job's family, but none with the word `but_not` in its command and not the
+    driver; False where there is none.
+    """
     for process in job.family():
         try:
-            alive = process.status() != psutil.STATUS_ZOMBIE
-            if alive and process.pid != job.pid and any(part in word for word in process.cmdline()):
+            alive = process.pid != job.pid and process.status() != psutil.STATUS_ZOMBIE
+            if alive and name in process.name() and but_not not in process.cmdline():
                 process.kill()
                 return True
         except psutil.NoSuchProcess:

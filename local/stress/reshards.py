@@ -1,12 +1,12 @@
 """Shards that are split and merged at random while events are produced and read."""
 
 import random
-import threading
 from collections.abc import Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
+
+from local.repeating import Repeating
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
@@ -18,7 +18,7 @@ MOST_SHARDS = 4
 NOT_NOW = ("ResourceInUseException", "LimitExceededException")
 
 
-class Reshards:
+class Reshards(Repeating):
     """Reshards the streams as long as the `with` block lasts; `done` counts the splits and merges."""
 
     def __init__(self, kinesis: "KinesisClient", streams: Sequence[str], seed: int) -> None:
@@ -26,32 +26,19 @@ class Reshards:
         self._kinesis = kinesis
         self._streams = streams
         self._random = random.Random(seed)  # noqa: S311 - a test's course, no secret
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="reshards", daemon=True)
-        self._failure: Exception | None = None
+        super().__init__("reshards", self._next_pause, self._reshard_any)
 
-    def __enter__(self) -> "Reshards":
-        self._thread.start()
-        return self
+    def _next_pause(self) -> float:
+        return self._random.uniform(SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end.set()
-        self._thread.join()
-        if error is None and self._failure is not None:
-            raise self._failure
-
-    def _run(self) -> None:
-        while not self._end.wait(self._random.uniform(SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)):
-            try:
-                self._reshard(self._random.choice(self._streams))
-            except ClientError as error:
-                if error.response["Error"]["Code"] not in NOT_NOW:
-                    self._failure = error
-                    return
-            else:
-                self.done += 1
+    def _reshard_any(self) -> None:
+        try:
+            self._reshard(self._random.choice(self._streams))
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in NOT_NOW:
+                raise
+        else:
+            self.done += 1
 
     def _reshard(self, stream: str) -> None:
         shards = [each for each in self._shards(stream) if "EndingSequenceNumber" not in each["SequenceNumberRange"]]

@@ -25,7 +25,7 @@ from lakehouse.schemas import envelope_type
 from local.oracle.deliveries import DeliveredRecord
 from runtime.storage import Storage
 from runtime.tables import ensure_table
-from streaming import gold, silver
+from streaming import gold, silver, silver_query
 from streaming.bronze import BRONZE_PROPERTIES
 from streaming.references import References
 from streaming.silver import SilverTable
@@ -114,7 +114,7 @@ class QueriedLake(SilverLake):
         now = {"availableNow": True}
         for source in sources:
             table = SilverTable(self.settings, self.contracts, source, references)
-            silver.start(self.spark, table, now).awaitTermination()  # type: ignore[arg-type]
+            silver_query.start(self.spark, self.settings, table, now).awaitTermination()
         for name in tables:
             gold.start(self.spark, self.settings, self.contracts, name, now).awaitTermination()
 
@@ -273,7 +273,7 @@ def test_a_batch_under_way_is_left_out(lake: QueriedLake, monkeypatch: pytest.Mo
     monkeypatch.setattr(silver, "failpoint", die)
     lake.deliver(later("pos", 10, sale(1, quantity=3)))
     table = SilverTable(lake.settings, lake.contracts, "pos", References(lake.contracts, lake.layout))
-    running = silver.start(lake.spark, table, {"availableNow": True})  # type: ignore[dict-item]
+    running = silver_query.start(lake.spark, lake.settings, table, {"availableNow": True})
     with pytest.raises(Exception, match="silver.after_rejected"):
         running.awaitTermination()
     assert DeltaTable.forPath(lake.spark, table.rejected_uri).toDF().where("rule = 'superseded'").count() == 3

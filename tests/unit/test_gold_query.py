@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,6 +26,7 @@ from lakehouse.schemas import struct_type
 from lakehouse.settings import CONTRACTS, Settings
 from runtime.commits import CODE_VERSION
 from runtime.lineage import Counts, Lineage, TableInput, read_lineage
+from runtime.manifests import CataloguedPartitions
 from runtime.tables import ensure_table, table_version
 from streaming import gold as query
 
@@ -294,3 +296,15 @@ def test_manifests_list_the_files_of_the_table_when_they_are_asked_for(lake: Lak
     }
     present = lake.spark.read.format("delta").load(str(root)).inputFiles()
     assert listed == {Path(urlsplit(each).path).relative_to(root).as_posix() for each in present} != set()
+
+
+def test_the_catalog_is_asked_at_the_start_and_after_commits_only(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    updates: list[int] = []
+    told = SimpleNamespace(update=lambda: updates.append(lake.version(INSIGHTS)))
+    monkeypatch.setattr(CataloguedPartitions, "of", lambda settings, contract, uri: told)
+    lake.append(CRM, [contact(1)])
+    lake.drain(INSIGHTS)
+    assert updates == [0, 1], "of the new table, and of its first batch"
+    lake.change(CRM, "UPDATE {table} SET message_excerpt = 'thanks'")
+    lake.drain(INSIGHTS)
+    assert updates == [0, 1, 1], "the start alone: what died after a commit had told the catalog nothing"

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,8 +14,9 @@ from pyspark.sql import SparkSession
 from lakehouse.layout import spark_path
 from local.oracle.deliveries import DeliveredRecord
 from runtime.checkpoints import CheckpointError
+from runtime.manifests import FOLDER, CataloguedPartitions
 from runtime.restores import RestoredTableError
-from streaming import silver
+from streaming import silver_query
 from streaming.silver import SilverTable
 from tests.unit.oracle_deliveries import records
 from tests.unit.silver_lake import REFERENCE, SilverLake, with_references
@@ -58,6 +60,7 @@ class Stream:
 
     def __init__(self, spark: SparkSession, root: Path) -> None:
         self.lake = with_references(spark, root)
+        self.settings = self.lake.settings
         self.table = self.lake.table("pos")
         self.checkpoint = Path(self.table.checkpoint)
 
@@ -65,14 +68,14 @@ class Stream:
         self.lake.bronze(delivered).write.format("delta").mode("append").save(spark_path(self.table.bronze_uri))
 
     def run(self) -> None:
-        query = silver.start(self.lake.spark, self.table, {"availableNow": True})  # type: ignore[dict-item]
+        query = silver_query.start(self.lake.spark, self.settings, self.table, {"availableNow": True})
         query.awaitTermination(120)
         assert query.exception() is None
 
 
 def test_a_backlog_is_worked_off_in_bounded_batches(spark: SparkSession, tmp_path: Path) -> None:
     stream = Stream(spark, tmp_path)
-    stream.table.batch_bytes = 1
+    stream.settings = stream.settings.model_copy(update={"silver_batch_bytes": 1})
     for record in RECORDS:
         stream.deliver([record])
     stream.run()
@@ -80,6 +83,23 @@ def test_a_backlog_is_worked_off_in_bounded_batches(spark: SparkSession, tmp_pat
     # A batch takes at least one file; every record was delivered in a file of its own.
     assert batches == list(range(len(RECORDS)))
     assert_as_the_oracle_says(stream.lake, RECORDS)
+
+
+def test_manifests_come_when_the_table_is_compacted_and_the_catalog_hears_of_them_at_every_start(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = Stream(spark, tmp_path)
+    manifests = Path(stream.table.silver_uri) / FOLDER
+    updates: list[bool] = []
+    told = SimpleNamespace(update=lambda: updates.append(manifests.exists()))
+    monkeypatch.setattr(CataloguedPartitions, "of", lambda settings, contract, uri: told)
+    stream.settings = stream.settings.model_copy(update={"symlink_manifests": True, "compact_batches": 2})
+    stream.deliver(RECORDS[:1])
+    stream.run()
+    assert updates == [False], "one batch: nothing is compacted yet"
+    stream.deliver(RECORDS[1:2])
+    stream.run()
+    assert updates == [False, False, True]
 
 
 @pytest.mark.parametrize("later", [RECORDS[2:3], RECORDS[3:4]], ids=["a correction", "nothing but a broken record"])
