@@ -7,7 +7,7 @@ from typing import Self
 
 
 class Repeating:
-    """Does `work` in a thread of its own as long as the `with` block lasts, each time after a pause of `pause()` seconds.
+    """Does `work` in a thread of its own while the `with` block lasts, each time after a pause of `pause()` seconds.
     The first failure ends the work; `check` and the end of the block raise it.
     """
 
