@@ -20,6 +20,7 @@ help: ## List the targets
 setup: .venv/.synced ## Install everything: Python packages, emulator, jars (the others call it; a second time it is instant)
 	@$(BIN)/python -m local.emulator_installation
 	@$(BIN)/python -m runtime.jars
+	@$(BIN)/python -m runtime.log_store
 	@$(BIN)/python -m local.class_archive
 
 demo: setup ## Run the lakehouse end to end on real data, then print KPIs, data quality and the proof

@@ -102,7 +102,6 @@ class Batch(pulumi.ComponentResource):
             "--lakehouse_root": storage.lake.uri,
             "--lakehouse_landing": storage.landing.uri,
             "--lakehouse_region": self._estate.config.region,
-            "--lakehouse_delta_log_table": storage.log_table.name,
             "--lakehouse_metrics_namespace": namespace(self._estate),
         }
         return aws.glue.Job(

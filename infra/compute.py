@@ -16,6 +16,7 @@ from infra.package import Code
 from infra.storage import Storage
 from infra.streaming_job import StreamingJob, StreamingJobArgs
 from infra.streams import Streams
+from runtime.log_store import log_store_settings
 
 # One job for all layers, where `compute.together` asks for it.
 ALL = "all"
@@ -32,7 +33,6 @@ WRITES: Mapping[str, tuple[str, ...]] = {
 }
 IDLE_MINUTES = 15
 ENVIRONMENT = "environment"
-DELTA_LOG_STORE = "io.delta.storage.S3DynamoDBLogStore"
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,6 @@ class Compute(pulumi.ComponentResource):
             "LAKEHOUSE_LANDING": self._args.storage.landing.uri,
             "LAKEHOUSE_REGION": self._estate.config.region,
             "LAKEHOUSE_STREAMS": streams,
-            "LAKEHOUSE_DELTA_LOG_TABLE": self._args.storage.log_table.name,
             "LAKEHOUSE_SYMLINK_MANIFESTS": str(job != "bronze").lower(),
             "LAKEHOUSE_SPECTRUM_DATABASE": self._args.catalog.databases[SPECTRUM],
             "LAKEHOUSE_TRIGGER_SECONDS": str(self._estate.config.compute.trigger_seconds),
@@ -243,7 +242,7 @@ def _prefixes(job: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def job_statements(
     estate: Estate, keys: Keys, storage: Storage, reads: tuple[str, ...], writes: tuple[str, ...]
 ) -> list[Statement]:
-    """What every job on the lake needs: its prefixes, the key, Delta's log table, its code."""
+    """What every job on the lake needs: its prefixes, the key, its code."""
     lake, artifacts = storage.lake, storage.artifacts
     prefixes = [prefix for each in (*reads, *writes) for prefix in (each, f"{each}*", each.rstrip("/"))]
     found = [
@@ -252,8 +251,6 @@ def job_statements(
         statement("ListPrefixes", ["s3:ListBucket"], [lake.arn], conditions={"StringLike": {"s3:prefix": prefixes}}),
         statement("FindLake", ["s3:GetBucketLocation"], [lake.arn]),
         statement("EncryptLake", WRITE, [keys.arn("lake")]),
-        statement("OrderCommits", ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Query",
-                                   "dynamodb:DescribeTable"], [storage.log_table.arn]),
         statement("ReadCode", ["s3:GetObject"], artifacts.below("")),
         statement("FindCode", ["s3:GetBucketLocation", "s3:ListBucket"], [artifacts.arn]),
         statement("DecryptCode", WRITE, [keys.arn("artifacts")]),
@@ -277,10 +274,7 @@ def _spark_parameters(estate: Estate, environment: str, jars: str, settings: Map
         "spark.dynamicAllocation.enabled": "false",
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-        "spark.delta.logStore.s3.impl": DELTA_LOG_STORE,
-        "spark.delta.logStore.s3a.impl": DELTA_LOG_STORE,
-        "spark.io.delta.storage.S3DynamoDBLogStore.ddb.tableName": settings["LAKEHOUSE_DELTA_LOG_TABLE"],
-        "spark.io.delta.storage.S3DynamoDBLogStore.ddb.region": estate.config.region,
+        **log_store_settings(),
         "spark.emr-serverless.driverEnv.PYTHONPATH": f"./{ENVIRONMENT}",
         "spark.executorEnv.PYTHONPATH": f"./{ENVIRONMENT}",
         **{f"spark.emr-serverless.driverEnv.{name}": value for name, value in settings.items()},

@@ -123,10 +123,8 @@ def _storage(contracts: Contracts, config: EstateConfig, load: Load) -> list[Lin
         looks = (len(contracts.sources) + GOLD_FEEDS) * SECONDS / max(1.0, config.compute.trigger_seconds)
         lines += [
             Line("storage", "queries that look for news", looks, "S3 PUT or LIST"),
-            Line("storage", "the same in Delta's log table", looks, "DynamoDB read"),
             Line("storage", "writes of micro-batches", batches * PUTS_A_BATCH, "S3 PUT or LIST"),
             Line("storage", "reads of micro-batches", batches * GETS_A_BATCH, "S3 GET"),
-            Line("storage", "commits in Delta's log table", batches * 2, "DynamoDB write"),
         ]
     return lines
 

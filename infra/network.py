@@ -21,7 +21,7 @@ INTERFACES = {
     "monitoring": "jobs send their metrics",
     "sts": "jobs take their roles",
 }
-GATEWAYS = ("s3", "dynamodb")
+GATEWAYS = ("s3",)
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Network(pulumi.ComponentResource):
         ]
 
     def _rules(self, prefix_lists: list[pulumi.Output[str]]) -> None:
-        """Jobs talk to the endpoints, to S3 and DynamoDB, and to each other; nothing else talks to anything."""
+        """Jobs talk to the endpoints, to S3, and to each other; nothing else talks to anything."""
         jobs, endpoints = self.jobs_security_group_id, self.endpoint_security_group_id
         self._in("endpoints-from-jobs", endpoints, HTTPS, jobs)
         self._out("jobs-to-endpoints", jobs, HTTPS, to=endpoints)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from infra.package import DEFAULT, GLUE_WHEELS, MANIFEST
 from lakehouse.errors import LakehouseError
-from runtime.jars import jar_paths
+from runtime.log_store import class_path
 
 ROOT = Path(__file__).resolve().parent.parent
 # 1980-01-01: the first moment that a zip can hold.
@@ -53,7 +53,7 @@ def build(folder: Path = DEFAULT) -> dict[str, str]:
         requirements = _requirements(scratch)
         _environment(scratch, requirements, wheel, folder / "environment.tar.gz")
         _wheels(scratch, requirements, wheel, folder / f"environment{GLUE_WHEELS}")
-    for jar in jar_paths():
+    for jar in class_path():
         shutil.copy(jar, folder / jar.name)
     for name, module in SCRIPTS.items():
         (folder / name).write_text(f'"""Starts a job."""\n\nfrom {module} import main\n\nmain()\n', encoding="utf-8")

@@ -34,8 +34,6 @@ PRICES: Mapping[str, Price] = {
     "S3 Standard-IA": Price(0.0125, 1, "GB and month"),
     "S3 PUT or LIST": Price(0.005, 1_000, REQUEST),
     "S3 GET": Price(0.0004, 1_000, REQUEST),
-    "DynamoDB write": Price(0.625, 1_000_000, "writes"),
-    "DynamoDB read": Price(0.125, 1_000_000, "reads"),
     "Kinesis stream on demand": Price(0.04, 1, HOUR),
     "Kinesis GB in": Price(0.08, 1, GB),
     "Kinesis GB out": Price(0.04, 1, GB),

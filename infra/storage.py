@@ -1,4 +1,4 @@
-"""Where everything lies: the buckets of the lake, and the table that orders the commits of Delta."""
+"""Where everything lies: the buckets of the lake."""
 
 from dataclasses import dataclass
 
@@ -22,38 +22,8 @@ class StorageArgs:
     keys: Keys
 
 
-class LogTable(pulumi.ComponentResource):
-    """The DynamoDB table of Delta's log store: S3 alone does not keep two drivers from overwriting a commit.
-
-    Keys and expiry are Delta's (`io.delta.storage.S3DynamoDBLogStore`). Costs 1.25 USD a million commits.
-    """
-
-    def __init__(
-        self, name: str, estate: Estate, key_arn: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None
-    ) -> None:
-        super().__init__("lakehouse:estate:LogTable", name, None, opts)
-        table = aws.dynamodb.Table(
-            name,
-            name=estate.name("delta-log"),
-            billing_mode="PAY_PER_REQUEST",
-            hash_key="tablePath",
-            range_key="fileName",
-            attributes=[
-                aws.dynamodb.TableAttributeArgs(name="tablePath", type="S"),
-                aws.dynamodb.TableAttributeArgs(name="fileName", type="S"),
-            ],
-            ttl=aws.dynamodb.TableTtlArgs(attribute_name="expireTime", enabled=True),
-            point_in_time_recovery=aws.dynamodb.TablePointInTimeRecoveryArgs(enabled=True),
-            server_side_encryption=aws.dynamodb.TableServerSideEncryptionArgs(enabled=True, kms_key_arn=key_arn),
-            deletion_protection_enabled=not estate.config.data_may_go,
-            opts=estate.keeps_data(self),
-        )
-        self.name, self.arn = table.name, table.arn
-        self.register_outputs({"name": self.name})
-
-
 class Storage(pulumi.ComponentResource):
-    """The buckets `lake`, `landing`, `artifacts`, `query-results`, `audit` and `access-logs`, and Delta's log table.
+    """The buckets `lake`, `landing`, `artifacts`, `query-results`, `audit` and `access-logs`.
 
     Delta removes its own old files (`lakehouse maintain`): no rule expires a current object of a table, for that would
     break time travel. Costs 0.023 USD a GB and month, less once bronze moves to a cheaper class.
@@ -96,7 +66,6 @@ class Storage(pulumi.ComponentResource):
                        _trail_delivery(estate), "restricted", lock_days=lock),
             child,
         )  # fmt: skip
-        self.log_table = LogTable(f"{name}-delta-log", estate, keys.arn("lake"), child)
         self.register_outputs({"lake": self.lake.name, "landing": self.landing.name})
 
 

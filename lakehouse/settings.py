@@ -43,7 +43,6 @@ class Settings(BaseSettings):
     platform: Literal["local", "emr", "glue"] = Field(
         "local", description="What runs Spark: this machine, or EMR or Glue, which set it up themselves."
     )
-    delta_log_table: str = Field("", description="DynamoDB table that orders Delta's commits on S3; empty: none.")
     max_restarts: int = Field(5, ge=0, description="Restarts in a row of a failing query before its job gives up.")
     driver_memory: str = Field("2g", pattern=r"^\d+[mg]$", description="Heap of the Spark driver, such as 2g.")
     state_directory: Path = Field(Path(".lakehouse"), description="Logs, process ids and data of the local stack.")

@@ -8,8 +8,8 @@ from pyspark.sql import SparkSession
 
 from lakehouse.settings import Settings
 from runtime.class_archive import QUIET, class_archive
-from runtime.jars import jar_paths
 from runtime.java import java_home
+from runtime.log_store import class_path, log_store_settings
 
 # Why each differs from Spark's default is in docs/adr (micro-batch cost): small batches are all fixed cost.
 SMALL_BATCHES = {
@@ -41,7 +41,7 @@ def create_session(application: str, settings: Settings, archive_classes_to: Pat
         "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         **SMALL_BATCHES,
-        **_log_store(settings),
+        **log_store_settings(),
     }
     if settings.platform == "local":
         configuration |= _one_machine(settings, archive_classes_to)
@@ -63,7 +63,7 @@ def _one_machine(settings: Settings, archive_classes_to: Path | None) -> dict[st
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     return {
         # On Java's own class path rather than `spark.jars`: only those classes can be archived.
-        "spark.driver.extraClassPath": os.pathsep.join(str(path) for path in jar_paths()),
+        "spark.driver.extraClassPath": os.pathsep.join(str(path) for path in class_path()),
         "spark.driver.memory": settings.driver_memory,
         # Short batches on few cores: these are better used for the work than for the optimising compiler.
         "spark.driver.extraJavaOptions": (
@@ -76,19 +76,6 @@ def _one_machine(settings: Settings, archive_classes_to: Path | None) -> dict[st
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.warehouse.dir": str(settings.state_directory.absolute() / "spark-warehouse"),
         **_s3a(),
-    }
-
-
-def _log_store(settings: Settings) -> dict[str, str]:
-    """On AWS two drivers must not overwrite each other's commit: S3 has no order of its own, a DynamoDB table has."""
-    if not settings.delta_log_table:
-        return {}
-    store = "io.delta.storage.S3DynamoDBLogStore"
-    return {
-        "spark.delta.logStore.s3.impl": store,
-        "spark.delta.logStore.s3a.impl": store,
-        f"spark.{store}.ddb.tableName": settings.delta_log_table,
-        f"spark.{store}.ddb.region": settings.region,
     }
 
 

@@ -175,7 +175,6 @@ KEY_OF: Mapping[str, tuple[tuple[str | int, ...], ...]] = {
     "aws:cloudwatch/logGroup:LogGroup": (("kmsKeyId",),),
     "aws:sns/topic:Topic": (("kmsMasterKeyId",),),
     "aws:sqs/queue:Queue": (("kmsMasterKeyId",),),
-    "aws:dynamodb/table:Table": (("serverSideEncryption", "kmsKeyArn"),),
     "aws:secretsmanager/secret:Secret": (("kmsKeyId",),),
     "aws:cloudtrail/trail:Trail": (("kmsKeyId",),),
     "aws:redshiftserverless/namespace:Namespace": (("kmsKeyId",),),
@@ -211,14 +210,6 @@ def the_catalog_is_encrypted(program: Program) -> Faults:
         for each in program.of(kind)
     ):
         yield f"{kind}: the catalog is not encrypted"
-
-
-@rule
-def dynamodb_can_be_restored(program: Program) -> Faults:
-    """CKV_AWS_28."""
-    for table in program.of("aws:dynamodb/table:Table"):
-        if table.at("pointInTimeRecovery", "enabled") is not True:
-            yield f"{table}: cannot be restored to a point in time"
 
 
 @rule

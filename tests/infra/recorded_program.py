@@ -30,7 +30,6 @@ ARNS: Mapping[str, str] = {
     "aws:cloudwatch/logStream:LogStream": (
         f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{{logGroupName}}:log-stream:{{name}}"
     ),
-    "aws:dynamodb/table:Table": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{{name}}",
     "aws:sns/topic:Topic": f"arn:aws:sns:{REGION}:{ACCOUNT}:{{name}}",
     "aws:sqs/queue:Queue": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{{name}}",
     "aws:emrserverless/application:Application": f"arn:aws:emr-serverless:{REGION}:{ACCOUNT}:/applications/00f1a2b3",

@@ -1,8 +1,7 @@
 """After `up` the pieces work together: a file put into landing and records put on the streams reach gold, when the jobs
 run with the settings, paths and names that the estate gives them.
 
-Three settings are of this machine: Spark runs here (`platform`), Delta's commits are ordered by the one driver there is
-(EMR and Glue bring the DynamoDB log store, Maven Central does not), and the endpoint is the emulator's.
+Two settings are of this machine: Spark runs here (`platform`), and the endpoint is the emulator's.
 """
 
 import contextlib
@@ -22,7 +21,7 @@ from tests.infra.deployed import Deployed
 from tests.infra.engine import credentials
 
 ROOT = Path(__file__).resolve().parents[2]
-HERE = {"LAKEHOUSE_PLATFORM": "local", "LAKEHOUSE_DELTA_LOG_TABLE": ""}
+HERE = {"LAKEHOUSE_PLATFORM": "local"}
 DAY = f"{datetime.now(UTC):%Y-%m-%d}"
 STORES = "store_id,region,country,valid_from\n1,north,GB,2009-01-01T00:00:00Z\n"
 PRODUCTS = "product_id,category,unit_cost,valid_from\nA,toys,1.10,2009-01-01T00:00:00Z\n"
@@ -96,7 +95,7 @@ def glue(deployed: Deployed, name: str, folder: Path) -> None:
     """Runs a Glue job's script with the job's own arguments."""
     job = client(deployed, "glue").get_job(JobName=name)["Job"]
     assert job["Command"]["ScriptLocation"].endswith("/glue.py")
-    arguments = job["DefaultArguments"] | {"--lakehouse_platform": "local", "--lakehouse_delta_log_table": ""}
+    arguments = job["DefaultArguments"] | {"--lakehouse_platform": "local"}
     script = [sys.executable, "-c", "from batch.glue import main; main()"]
     run([*script, *(part for pair in arguments.items() for part in pair)], deployed, {}, folder)
 

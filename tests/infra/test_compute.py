@@ -84,9 +84,9 @@ def test_each_job_is_told_its_layers_and_where_the_lake_lies(stack: str, jobs: l
         }
         assert settings[f"{driver}SPECTRUM_DATABASE"] == f"shopware_lakehouse_{stack}_spectrum"
         assert settings[f"{driver}SYMLINK_MANIFESTS"] == ("false" if job == "bronze" else "true")
-        assert settings["spark.delta.logStore.s3.impl"] == "io.delta.storage.S3DynamoDBLogStore"
-        table = settings["spark.io.delta.storage.S3DynamoDBLogStore.ddb.tableName"]
-        assert table == f"shopware-lakehouse-{stack}-delta-log"
+        for scheme in ("s3", "s3a"):
+            store = settings[f"spark.delta.logStore.{scheme}.impl"]
+            assert store == "shopware.lakehouse.S3ConditionalLogStore"
         assert settings["spark.dynamicAllocation.enabled"] == "false"
 
 

@@ -90,7 +90,6 @@ BAD: Mapping[str, Sequence[Sequence[Declared]]] = {
         [of("aws:kinesis/stream:Stream", kmsKeyId="alias/aws/kinesis")],
         [of("aws:cloudwatch/logGroup:LogGroup", retentionInDays=30)],
         [of("aws:sns/topic:Topic", kmsMasterKeyId="alias/aws/sns")],
-        [of("aws:dynamodb/table:Table", serverSideEncryption={"enabled": True})],
         [of("aws:cloudtrail/trail:Trail")],
         [of("aws:redshiftserverless/namespace:Namespace")],
         [of("aws:athena/workgroup:Workgroup", configuration={"resultConfiguration": {}})],
@@ -98,7 +97,6 @@ BAD: Mapping[str, Sequence[Sequence[Declared]]] = {
     ],
     "kinesis_says_kms": [[of("aws:kinesis/stream:Stream", kmsKeyId=KEY)]],
     "the_catalog_is_encrypted": [[of("aws:glue/catalogDatabase:CatalogDatabase")]],
-    "dynamodb_can_be_restored": [[of("aws:dynamodb/table:Table")]],
     "no_password_is_written_down": [
         [of("aws:redshiftserverless/namespace:Namespace", adminUserPassword="hunter2")],
         [of("aws:secretsmanager/secretVersion:SecretVersion", secretString="hunter2")],

@@ -101,12 +101,3 @@ def test_landing_tells_of_its_files_and_audit_is_locked_where_asked(program: Pro
     assert lock.at("rule", "defaultRetention", "days") == 400
     unlocked = recorded("prod", switches={"object_lock": False})
     assert not list(unlocked.of("aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration"))
-
-
-def test_deltas_log_table_is_what_its_log_store_expects(program: Program) -> None:
-    table = one(program, "aws:dynamodb/table:Table")
-    assert (table.at("hashKey"), table.at("rangeKey")) == ("tablePath", "fileName")
-    assert table.at("attributes") == [{"name": "tablePath", "type": "S"}, {"name": "fileName", "type": "S"}]
-    assert table.at("ttl") == {"attributeName": "expireTime", "enabled": True}
-    assert table.at("billingMode") == "PAY_PER_REQUEST"
-    assert table.at("deletionProtectionEnabled") is True

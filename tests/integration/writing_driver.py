@@ -5,7 +5,6 @@ file FOLDER/go is there, and asks nobody for a lease. `read` prints what the tab
 """
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -23,10 +22,7 @@ MOST_TRIES = 60
 
 def main() -> None:
     what, root, folder = sys.argv[1:4]
-    settings = Settings(
-        root=root, state_directory=Path(folder), delta_log_table=os.environ.get("LAKEHOUSE_DELTA_LOG_TABLE", "")
-    )
-    spark = create_session(f"driver {what}", settings)
+    spark = create_session(f"driver {what}", Settings(root=root, state_directory=Path(folder)))
     rows, counter = f"{root}/rows", f"{root}/counter"
     if what == "make":
         spark.createDataFrame([], "driver STRING, number INT").write.format("delta").save(spark_path(rows))
