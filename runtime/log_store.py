@@ -5,6 +5,7 @@ Its Java (`S3ConditionalLogStore.java`) is compiled once, by the compiler that i
 """
 
 import hashlib
+import io
 import os
 import sys
 import tempfile
@@ -85,12 +86,14 @@ def _compiled(pinned: list[Path], folder: Path) -> Mapping[str, bytes]:
 
 def _write(jar: Path, classes: Mapping[str, bytes]) -> None:
     """Beside its place first: another process may look for the same jar, and sees it whole or not at all."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as zipped:
+        for name, code in classes.items():
+            zipped.writestr(zipfile.ZipInfo(name, ZIP_TIME), code)
     try:
         jar.parent.mkdir(parents=True, exist_ok=True)
-        part = tempfile.NamedTemporaryFile(dir=jar.parent, prefix=f".{jar.name}.", delete=False)
-        with part, zipfile.ZipFile(part, "w") as zipped:
-            for name, content in classes.items():
-                zipped.writestr(zipfile.ZipInfo(name, ZIP_TIME), content)
+        with tempfile.NamedTemporaryFile(dir=jar.parent, prefix=f".{jar.name}.", delete=False) as part:
+            part.write(content.getvalue())
         Path(part.name).chmod(0o644)
         Path(part.name).replace(jar)
     except OSError as error:
