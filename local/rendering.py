@@ -18,8 +18,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-# What makes a spreadsheet take a cell for a formula, in full width too.
-FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+# Before what a spreadsheet would take for a formula, in full width too: at the start of the cell, and where one whose
+# list separator is not the comma cuts it: our quotes count for nothing there.
+FORMULA_STARTS = re.compile(r"""^(?=[\t\r\n])|(?:^|(?<=[;\t\r\n]))(?=[ "]*[=+\-@\uff1d\uff0b\uff0d\uff20])""")
 PLAIN_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 NUMBERS = (int, float, Decimal)
@@ -64,7 +65,8 @@ def cell_text(value: object) -> str:
 def write_csv(columns: Sequence[str], rows: Sequence[Row], stream: TextIO) -> None:
     """Writes a header and the rows as CSV (RFC 4180, null is empty).
 
-    Text that a spreadsheet would take for a formula gets a leading `'`; numbers stay numbers.
+    Where a spreadsheet would take text, or what follows a `;`, tab or line break in it, for a formula, a `'` comes
+    before; numbers stay numbers.
     """
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([inert_cell(name) for name in columns])
@@ -73,11 +75,11 @@ def write_csv(columns: Sequence[str], rows: Sequence[Row], stream: TextIO) -> No
 
 
 def inert_cell(value: object) -> str:
-    """The text of a CSV cell, which no spreadsheet evaluates."""
+    """The text of a CSV cell, which no spreadsheet evaluates, nor a part of it."""
     text = cell_text(value)
     if isinstance(value, NUMBERS) or PLAIN_NUMBER.fullmatch(text):
         return text
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+    return FORMULA_STARTS.sub("'", text)
 
 
 def write_json(rows: Sequence[Row], stream: TextIO) -> None:

@@ -1,17 +1,23 @@
 """How rows of hostile records are printed: CSV, JSON and a terminal's table."""
 
+import csv
 import io
 import json
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from local.rendering import MOST_TABLE_ROWS, inert_cell, json_text, write_csv, write_json, write_table
+from local.rendering import MOST_TABLE_ROWS, PLAIN_NUMBER, inert_cell, json_text, write_csv, write_json, write_table
 
+FORMULA_SIGNS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+# Text of what formulas, cells and lines begin and end with.
+HOSTILE = st.text(alphabet=[*FORMULA_SIGNS, *";,\t\r\n\"' x1."], max_size=12)
 HUGE = Decimal("123456789012345678901234.5678")
 
 
@@ -45,13 +51,45 @@ class TestPrinting:
             "plain,0,,'+44 20\n"
         )
 
-    @given(st.text())
+    @pytest.mark.parametrize(
+        ("text", "cell"),
+        [
+            ("x;=HYPERLINK(1)", "x;'=HYPERLINK(1)"),
+            ("l1\n=1+1", "l1\n'=1+1"),
+            ("l1\r\n@SUM(A1)", "l1\r\n'@SUM(A1)"),
+            ("x\t+1;-1", "x\t'+1;'-1"),
+            ('x;"=1+1"', 'x;\'"=1+1"'),
+            ("x; \uff1d1", "x;' \uff1d1"),
+            ("=1;=2", "'=1;'=2"),
+            ("a=b;c-d\ne@f", "a=b;c-d\ne@f"),
+        ],
+    )
+    def test_no_part_that_a_spreadsheet_splits_off_is_a_formula(self, text: str, cell: str) -> None:
+        """A spreadsheet whose list separator is `;` cuts there, and takes our quoted cells for text of one line."""
+        assert inert_cell(text) == cell
+
+    @given(st.text() | HOSTILE)
     def test_no_text_starts_a_formula(self, text: str) -> None:
         cell = inert_cell(text)
 
-        assert cell in (text, f"'{text}")
+        assert re.sub(r"(^|[;\t\r\n])'", r"\1", cell) == re.sub(r"(^|[;\t\r\n])'", r"\1", text)
         assert not cell.startswith(("=", "@", "\t", "\r"))
         assert cell[:1] not in ("+", "-") or float(cell) is not None
+
+    @given(st.lists(st.tuples(HOSTILE, HOSTILE), min_size=1, max_size=3), st.sampled_from(",;\t"))
+    def test_no_cell_is_a_formula_whatever_the_spreadsheet_separates_by(
+        self, rows: list[tuple[str, str]], separator: str
+    ) -> None:
+        stream = io.StringIO(newline="")
+
+        write_csv(["a", "b"], [{"a": one, "b": other} for one, other in rows], stream)
+
+        stream.seek(0)
+        cells = [cell for row in csv.reader(stream, delimiter=separator) for cell in row]
+        if separator != ",":  # Our quotes may count for nothing.
+            cells += re.split(rf"[{separator}\r\n]", stream.getvalue())
+        formulas = [cell for cell in cells if cell.removeprefix('"').lstrip(" \t\r\n").startswith(FORMULA_SIGNS)]
+        assert [cell for cell in formulas if PLAIN_NUMBER.fullmatch(cell.split(",")[0]) is None] == []
 
     def test_json_keeps_every_digit(self) -> None:
         rows = [
