@@ -90,11 +90,11 @@ def stress(settings: Settings, seed: int, kills: int, days: int) -> bool:
     console.print(f"died at {_points(course.points)}", highlight=False)
     found = figures(comparison)
     others = f", {found['other_differences']} other differences" if found["other_differences"] else ""
-    console.print(
+    # Not through the console, which would break a long line in two.
+    print(
         f"{course.survived} kills, {course.reshards} reshards survived: {found['lost']} lost, {found['duplicated']} "
         f"duplicated, {found['kpi_differences']} KPI differences{others} "
-        f"(seed {seed}, {time.monotonic() - started:.0f} s)",
-        highlight=False,
+        f"(seed {seed}, {time.monotonic() - started:.0f} s)"
     )
     return comparison.exact
 

@@ -16,7 +16,7 @@ from lakehouse.errors import LakehouseError
 from local.demo.jobs import Job, Jobs
 from local.demo.run import Run
 from local.demo.stages import lakehouse, producer
-from local.stress.deaths import FIRST_POINT, JOBS, Death, drawn
+from local.stress.deaths import JOBS, Death, drawn
 from local.stress.faults import FaultyS3
 from local.stress.reshards import Reshards
 from runtime.failpoints import VARIABLE
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 # A job that was told to die at a point that it does not reach in this time is killed wherever it is.
 LONGEST_LIFE_SECONDS = 90.0
-# The first start of gold waits for the first batches of silver, whose job dies meanwhile.
-LONGEST_START_SECONDS = 300.0
+# A point that the run has not died at yet is waited for: the jobs before this one die meanwhile.
+LONGEST_WAY_SECONDS = 300.0
 POLL_SECONDS = 0.2
 # What Spark's start script asks for the command of the JVM.
 LAUNCHER = "org.apache.spark.launcher.Main"
@@ -124,19 +124,24 @@ class Course:
         return job or self._job(jobs, name, ["stream", name])
 
     def _die_at_point(self, job: Job, death: Death) -> None:
-        """The job dies by itself where it was told to; otherwise it is killed wherever it is."""
-        longest = LONGEST_START_SECONDS if death.point == FIRST_POINT else LONGEST_LIFE_SECONDS
+        """The job dies by itself where it was told to. Where it does not come to a point again it is killed wherever it
+        is; a point at which nothing has died yet has to be reached.
+        """
+        point = (death.point or "").partition("@")[0]
+        longest = LONGEST_LIFE_SECONDS if self.points[point] else LONGEST_WAY_SECONDS
         deadline = time.monotonic() + longest
         while job.running and time.monotonic() < deadline and not self._over.is_set():
             time.sleep(POLL_SECONDS)
         if job.running:
             job.kill()
+            if not self.points[point] and not self._over.is_set():
+                raise StressError(f"{job.name} did not come to {death.point} in {longest:.0f} s: see {job.log}")
             self._told(f"{death}: not reached in {longest:.0f} s, killed")
             return
         if job.exit_code != -signal.SIGKILL:
             raise StressError(f"{job.name} should die at {death.point} and ended with {job.exit_code}: see {job.log}")
         job.kill()
-        self.points[(death.point or "").partition("@")[0]] += 1
+        self.points[point] += 1
         self._told(str(death))
 
     def _die_any_time(self, job: Job, death: Death) -> None:
