@@ -33,8 +33,9 @@ def declare() -> None:
     """Declares the whole estate from the stack's configuration and the contracts."""
     contracts = load_contracts(CONTRACTS)
     config = configuration.load(pulumi.Config("shopware-lakehouse"), aws.config.region, role_names(contracts))
+    adopting = aws.get_caller_identity().account_id if config.adopt else ""
     caller = aws.get_caller_identity_output()
-    estate = Estate(config, contracts, caller.account_id, aws.get_partition_output().partition)
+    estate = Estate(config, contracts, caller.account_id, aws.get_partition_output().partition, adopting)
 
     tag_everything(estate.tags)
 

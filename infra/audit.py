@@ -100,6 +100,7 @@ class Audit(pulumi.ComponentResource):
         )
 
     def _table(self, table: LogTable, location: pulumi.Output[str], projection: Mapping[str, str]) -> None:
+        estate = self._args.estate
         serde = aws.glue.CatalogTableStorageDescriptorSerDeInfoArgs(
             serialization_library=table.serde, parameters=table.serde_parameters
         )
@@ -125,7 +126,7 @@ class Audit(pulumi.ComponentResource):
                 aws.glue.CatalogTablePartitionKeyArgs(name=column, type=kind, comment=comment)
                 for column, kind, comment in table.partitions
             ],
-            opts=self._args.estate.keeps_data(self),
+            opts=estate.keeps_data(self, f"{{account}}:{estate.database(AUDIT)}:{table.name}"),
         )
 
 

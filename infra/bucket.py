@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pulumi
 import pulumi_aws as aws
@@ -44,17 +45,19 @@ class Bucket(pulumi.ComponentResource):
     def __init__(self, name: str, args: BucketArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("lakehouse:estate:Bucket", name, None, opts)
         estate = args.estate
+        # What protects the data stays with it: an open or unencrypted bucket of personal data must not be left behind.
+        identity = f"{estate.name(args.purpose)}-{{account}}-{estate.config.region}"
+        kept = partial(estate.keeps_data, self, identity)
         self.resource = aws.s3.Bucket(
             name,
             bucket=estate.bucket_name(args.purpose),
             force_destroy=estate.config.data_may_go,
             object_lock_enabled=args.lock_days is not None,
             tags={"data-classification": args.classification},
-            opts=estate.keeps_data(self),
+            opts=kept(),
         )
         self.name, self.arn = self.resource.bucket, self.resource.arn
         self.uri = pulumi.Output.concat("s3://", self.name)
-        child = pulumi.ResourceOptions(parent=self)
         block = aws.s3.BucketPublicAccessBlock(
             name,
             bucket=self.resource.id,
@@ -62,34 +65,34 @@ class Bucket(pulumi.ComponentResource):
             block_public_policy=True,
             ignore_public_acls=True,
             restrict_public_buckets=True,
-            opts=child,
+            opts=kept(),
         )
         aws.s3.BucketOwnershipControls(
             name,
             bucket=self.resource.id,
             rule=aws.s3.BucketOwnershipControlsRuleArgs(object_ownership="BucketOwnerEnforced"),
-            opts=child,
+            opts=kept(),
         )
         versioning = aws.s3.BucketVersioning(
             name,
             bucket=self.resource.id,
             versioning_configuration=aws.s3.BucketVersioningVersioningConfigurationArgs(status="Enabled"),
-            opts=child,
+            opts=kept(),
         )
-        self._encrypt(name, args)
+        self._encrypt(name, args, kept())
         aws.s3.BucketLifecycleConfiguration(
             name,
             bucket=self.resource.id,
             rules=[*args.rules, *_housekeeping(estate)],
             # Rules for old versions want versioning first.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[versioning]),
+            opts=kept(depends_on=[versioning]),
         )
         self.policy = aws.s3.BucketPolicy(
             name,
             bucket=self.resource.id,
             policy=document(*args.statements, *_refusals(self.arn, args.key_arn)),
             # A policy and the block of public ones cannot be put at the same time.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[block]),
+            opts=kept(depends_on=[block]),
         )
         if args.log_to is not None:
             aws.s3.BucketLogging(
@@ -98,10 +101,10 @@ class Bucket(pulumi.ComponentResource):
                 target_bucket=args.log_to.name,
                 target_prefix=f"{args.purpose}/",
                 # S3 refuses a target whose policy does not yet let the log service in.
-                opts=pulumi.ResourceOptions(parent=self, depends_on=[args.log_to.policy]),
+                opts=kept(depends_on=[args.log_to.policy]),
             )
         if args.notify:
-            aws.s3.BucketNotification(name, bucket=self.resource.id, eventbridge=True, opts=child)
+            aws.s3.BucketNotification(name, bucket=self.resource.id, eventbridge=True, opts=kept())
         if args.lock_days is not None:
             aws.s3.BucketObjectLockConfiguration(
                 name,
@@ -111,11 +114,11 @@ class Bucket(pulumi.ComponentResource):
                         mode="GOVERNANCE", days=args.lock_days
                     )
                 ),
-                opts=pulumi.ResourceOptions(parent=self, depends_on=[versioning]),
+                opts=kept(depends_on=[versioning]),
             )
         self.register_outputs({"name": self.name, "arn": self.arn})
 
-    def _encrypt(self, name: str, args: BucketArgs) -> None:
+    def _encrypt(self, name: str, args: BucketArgs, opts: pulumi.ResourceOptions) -> None:
         algorithm = "AES256" if args.key_arn is None else "aws:kms"
         default = aws.s3.BucketServerSideEncryptionConfigurationRuleApplyServerSideEncryptionByDefaultArgs(
             sse_algorithm=algorithm, kms_master_key_id=args.key_arn
@@ -123,9 +126,7 @@ class Bucket(pulumi.ComponentResource):
         rule = aws.s3.BucketServerSideEncryptionConfigurationRuleArgs(
             apply_server_side_encryption_by_default=default, bucket_key_enabled=args.key_arn is not None
         )
-        aws.s3.BucketServerSideEncryptionConfiguration(
-            name, bucket=self.resource.id, rules=[rule], opts=pulumi.ResourceOptions(parent=self)
-        )
+        aws.s3.BucketServerSideEncryptionConfiguration(name, bucket=self.resource.id, rules=[rule], opts=opts)
 
     def below(self, *prefixes: str) -> list[pulumi.Output[str]]:
         """The ARNs of all objects under these prefixes."""

@@ -85,18 +85,18 @@ class Catalog(pulumi.ComponentResource):
                     encryption_at_rest=at_rest, connection_password_encryption=passwords
                 )
             ),
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=self._estate.keeps_data(self, "{account}"),
         )
 
     def _database(self, layer: str) -> pulumi.Output[str]:
         return aws.glue.CatalogDatabase(
             f"{self._name}-{layer}",
-            name=self._estate.name(layer).replace("-", "_"),
+            name=self._estate.database(layer),
             description=DESCRIPTIONS[layer],
             location_uri=pulumi.Output.concat(self._args.storage.lake.uri, f"/{layer}/") if layer in LAYERS else None,
             # No permissions for everybody: Lake Formation grants each role what the contracts say.
             create_table_default_permissions=[],
-            opts=self._estate.keeps_data(self),
+            opts=self._estate.keeps_data(self, f"{{account}}:{self._estate.database(layer)}"),
         ).name
 
     def _delta_table(self, table: str) -> aws.glue.CatalogTable:
@@ -115,7 +115,7 @@ class Catalog(pulumi.ComponentResource):
                 self._location(table), [each for each in columns if not each.partition], PARQUET_IN, PARQUET_OUT
             ),
             partition_keys=[_partition(each) for each in _in_order(contract, columns)],
-            opts=self._estate.keeps_data(self),
+            opts=self._estate.keeps_data(self, f"{{account}}:{self._estate.database(layer)}:{name}"),
         )
 
     def _manifest_table(self, table: str) -> aws.glue.CatalogTable:
@@ -136,7 +136,7 @@ class Catalog(pulumi.ComponentResource):
                 location, [each for each in columns if not each.partition], MANIFEST_IN, MANIFEST_OUT
             ),
             partition_keys=[_partition(each) for each in _in_order(contract, columns)],
-            opts=self._estate.keeps_data(self),
+            opts=self._estate.keeps_data(self, f"{{account}}:{self._estate.database(SPECTRUM)}:{name}"),
         )
 
     def _location(self, table: str) -> pulumi.Output[str]:

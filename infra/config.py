@@ -151,6 +151,10 @@ class EstateConfig(Section):
     )
     redshift_hours_a_day: int = Field(4, ge=1, le=24, description="RPU hours a day before queries are refused.")
     athena_scan_limit_gb: int = Field(10, ge=1, le=10_000, description="Most that one Athena query may read.")
+    audit_scan_limit_gb: int = Field(
+        200, ge=1, le=10_000, description="Most that one query of auditors may read: a month of the trail, compressed."
+    )
+    adopt: bool = Field(False, description="Take over what `pulumi destroy` left here; for one `pulumi up`, then off.")
     allow_data_loss: str = Field("", description="The environment's name, to let `pulumi destroy` remove data.")
     confirm_data_loss: bool = Field(False, description="The second setting that removing data needs.")
     streams: Streams = Streams()

@@ -14,12 +14,16 @@ from lakehouse.settings import Settings
 
 @dataclass(frozen=True)
 class Estate:
-    """One stack: its configuration, its contracts, and the account that it lies in."""
+    """One stack: its configuration, its contracts, and the account that it lies in.
+
+    `adopting` is the account's id where the stack takes over what an earlier one left (`adopt`), else empty.
+    """
 
     config: EstateConfig
     contracts: Contracts
     account_id: pulumi.Output[str]
     partition: pulumi.Output[str]
+    adopting: str = ""
 
     def name(self, *parts: str) -> str:
         """A physical name such as `shopware-lakehouse-dev-bronze`."""
@@ -28,6 +32,10 @@ class Estate:
     def bucket_name(self, purpose: str) -> pulumi.Output[str]:
         """A bucket's name: bucket names are global, so the account and region take part."""
         return pulumi.Output.concat(self.name(purpose), "-", self.account_id, "-", self.config.region)
+
+    def database(self, layer: str) -> str:
+        """The Glue database of a layer; SQL wants no dashes in its name."""
+        return self.name(layer).replace("-", "_")
 
     def arn(self, service: str, resource: pulumi.Input[str], regional: bool = True) -> pulumi.Output[str]:
         """The ARN of a resource in this account, for policies that name it before it exists."""
@@ -60,9 +68,15 @@ class Estate:
             "data-classification": "internal",
         }
 
-    def keeps_data(self, parent: pulumi.Resource, **more: object) -> pulumi.ResourceOptions:
-        """Options of a resource that holds data: `pulumi destroy` leaves it unless the configuration says otherwise."""
+    def keeps_data(self, parent: pulumi.Resource, identity: str, **more: object) -> pulumi.ResourceOptions:
+        """Options of a resource that holds data or protects it: `pulumi destroy` leaves it, unless the configuration
+        says otherwise.
+
+        `identity` is what AWS knows it by, with `{account}` for the account's id: with `adopt` the one that was left is
+        taken over instead of made, which would fail on its name.
+        """
+        left = identity.format(account=self.adopting) if self.adopting else None
         return pulumi.ResourceOptions.merge(
-            pulumi.ResourceOptions(parent=parent, retain_on_delete=not self.config.data_may_go),
+            pulumi.ResourceOptions(parent=parent, retain_on_delete=not self.config.data_may_go, import_=left),
             pulumi.ResourceOptions(**more),  # type: ignore[arg-type]
         )

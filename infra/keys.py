@@ -48,19 +48,21 @@ class Keys(pulumi.ComponentResource):
         estate = args.estate
         self._arns: dict[Domain, pulumi.Output[str]] = {}
         for domain in DOMAINS:
+            alias = f"alias/{estate.name(domain)}"
             key = aws.kms.Key(
                 f"{name}-{domain}",
                 description=f"{PURPOSES[domain]} ({estate.name()})",
                 enable_key_rotation=True,
                 deletion_window_in_days=DELETION_DAYS,
                 policy=document(_account(estate), *_services(estate, domain)),
-                opts=estate.keeps_data(self),
+                opts=estate.keeps_data(self, _left(estate, alias)),
             )
             aws.kms.Alias(
                 f"{name}-{domain}",
-                name=f"alias/{estate.name(domain)}",
+                name=alias,
                 target_key_id=key.key_id,
-                opts=pulumi.ResourceOptions(parent=self),
+                # It stays with its key, which can then be found again.
+                opts=estate.keeps_data(self, alias),
             )
             self._arns[domain] = key.arn
         self.register_outputs({domain: self._arns[domain] for domain in DOMAINS})
@@ -68,6 +70,11 @@ class Keys(pulumi.ComponentResource):
     def arn(self, domain: Domain) -> pulumi.Output[str]:
         """The ARN of a domain's key."""
         return self._arns[domain]
+
+
+def _left(estate: Estate, alias: str) -> str:
+    """The id of the key that an earlier stack left under its alias, where this one takes it over."""
+    return aws.kms.get_key(key_id=alias).id if estate.adopting else ""
 
 
 def _account(estate: Estate) -> Statement:

@@ -52,10 +52,11 @@ class Streams(pulumi.ComponentResource):
 
     def _stream(self, name: str, source: str) -> aws.kinesis.Stream:
         config = self._args.estate.config.streams
+        physical = self._args.estate.name(source.replace("_", "-"))
         mode = "PROVISIONED" if config.shards else "ON_DEMAND"
         return aws.kinesis.Stream(
             name,
-            name=self._args.estate.name(source.replace("_", "-")),
+            name=physical,
             shard_count=config.shards or None,
             stream_mode_details=aws.kinesis.StreamStreamModeDetailsArgs(stream_mode=mode),
             retention_period=config.retention_hours,
@@ -63,7 +64,7 @@ class Streams(pulumi.ComponentResource):
             kms_key_id=self._args.keys.arn("streams"),
             shard_level_metrics=["IteratorAgeMilliseconds", "ReadProvisionedThroughputExceeded"],
             tags={"data-classification": self._args.estate.classification(f"bronze.{source}")},
-            opts=self._args.estate.keeps_data(self),
+            opts=self._args.estate.keeps_data(self, physical),
         )
 
     def _archive(self, name: str, source: str, stream_arn: pulumi.Output[str]) -> aws.kinesis.FirehoseDeliveryStream:

@@ -57,7 +57,7 @@ class Warehouse(pulumi.ComponentResource):
             iam_roles=[self.spectrum_role.arn],
             default_iam_role_arn=self.spectrum_role.arn,
             log_exports=["connectionlog", "userlog", "useractivitylog"],
-            opts=self._estate.keeps_data(self),
+            opts=self._estate.keeps_data(self, self._estate.name()),
         )
         workgroup = aws.redshiftserverless.Workgroup(
             name,

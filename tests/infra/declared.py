@@ -10,12 +10,16 @@ POLICY_INPUTS = ("policy", "assumeRolePolicy", "keyPolicy", "inlinePolicy")
 
 @dataclass(frozen=True)
 class Declared:
-    """One resource; `id` is what others refer to it by."""
+    """One resource; `id` is what others refer to it by, `kept` that destroying the stack leaves it, `adopted` the id of
+    the existing one that it takes over.
+    """
 
     type: str
     name: str
     inputs: Mapping[str, Any] = field(default_factory=dict)
     id: str = ""
+    kept: bool = False
+    adopted: str = ""
 
     def __str__(self) -> str:
         return f"{self.type} {self.name}"

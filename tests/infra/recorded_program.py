@@ -9,6 +9,7 @@ from typing import Any
 
 import pulumi
 import yaml
+from pulumi.runtime.mocks import MockMonitor
 
 from tests.infra.declared import Declared, Program
 
@@ -48,6 +49,7 @@ ANSWERS: Mapping[str, Mapping[str, Any]] = {
     },
     "aws:index/getPartition:getPartition": {"partition": "aws", "dnsSuffix": "amazonaws.com"},
     "aws:index/getAvailabilityZones:getAvailabilityZones": {"names": [f"{REGION}{zone}" for zone in "abc"]},
+    "aws:kms/getKey:getKey": {"id": "0f0e0d0c"},
     "aws:iam/getSessionContext:getSessionContext": {"issuerArn": f"arn:aws:iam::{ACCOUNT}:role/deployer"},
 }
 
@@ -57,6 +59,7 @@ class Recorder(pulumi.runtime.Mocks):
 
     def __init__(self) -> None:
         self.resources: list[Declared] = []
+        self.kept: set[tuple[str, str]] = set()
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         """The resource with its inputs as outputs, an id and an ARN."""
@@ -66,12 +69,25 @@ class Recorder(pulumi.runtime.Mocks):
         known = _Known({**found, "pulumi_name": args.name})
         outputs = {"arn": pattern.format_map(known), "keyId": args.name, **found}
         identity = str(found.get("bucket", args.name)) if args.typ == "aws:s3/bucket:Bucket" else f"{args.name}-id"
-        self.resources.append(Declared(args.typ, args.name, args.inputs, identity))
+        kept = (args.typ, args.name) in self.kept
+        self.resources.append(Declared(args.typ, args.name, args.inputs, identity, kept, args.resource_id or ""))
         return identity, outputs
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
         """What AWS would say to a question of the program; nothing where nobody asked before."""
         return {**args.args, **ANSWERS.get(args.token, {})}, []
+
+
+class _Monitor(MockMonitor):
+    """Lets the recorder know what a resource's options say, which mocks are not told."""
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 (the engine's name)
+        """Notes what stays on destroy, and registers."""
+        recorder = self.mocks
+        assert isinstance(recorder, Recorder), "another kind of mocks"
+        if request.retainOnDelete:
+            recorder.kept.add((request.type, request.name))
+        return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
 
 class _Known(dict[str, Any]):
@@ -109,7 +125,7 @@ def recorded(stack: str, **sections: Mapping[str, Any] | str) -> Program:
         given = values if isinstance(values, str) else {**json.loads(configuration.get(key, "{}")), **values}
         configuration[key] = given if isinstance(given, str) else json.dumps(given)
     recorder = Recorder()
-    pulumi.runtime.set_mocks(recorder, project=PROJECT, stack=stack, preview=False)
+    pulumi.runtime.set_mocks(recorder, project=PROJECT, stack=stack, preview=False, monitor=_Monitor(recorder))
     pulumi.runtime.set_all_config(configuration)
     pulumi.runtime.test(declaration())()  # type: ignore[no-untyped-call]
     return Program(recorder.resources)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.infra.declared import Program
+from tests.infra.declared import Declared, Program
 from tests.infra.operations import one
 from tests.infra.recorded_program import ACCOUNT, REGION, recorded, with_everything
 
@@ -64,6 +64,49 @@ def test_every_bucket_but_that_of_the_logs_is_logged_there(program: Program) -> 
         sorted(KEYS), name("access-logs")
     )
     assert len({each.at("targetPrefix") for each in logged.values()}) == len(logged)
+
+
+def test_destroying_leaves_a_bucket_with_all_that_protects_it(program: Program) -> None:
+    """One that stays with its data, but open, unencrypted or unversioned, would be worse than none."""
+    parts = [each for each in program.resources if each.type.startswith("aws:s3/bucket")]
+    assert {each.type.rpartition(":")[2] for each in parts} - {"BucketObjectv2"} == {
+        "Bucket", "BucketPublicAccessBlock", "BucketOwnershipControls", "BucketVersioning", "BucketPolicy",
+        "BucketServerSideEncryptionConfiguration", "BucketLifecycleConfiguration", "BucketLogging",
+        "BucketNotification", "BucketObjectLockConfiguration",
+    }  # fmt: skip
+    assert [str(each) for each in parts if not (each.kept or each.type.endswith(":BucketObjectv2"))] == []
+
+
+def test_what_was_left_is_taken_over_where_that_is_asked_for(program: Program) -> None:
+    """All of it has a name that `pulumi up` would find taken. Objects and statements are simply put again."""
+    again = ("aws:s3/bucketObjectv2:BucketObjectv2", "aws:redshiftdata/statement:Statement")
+    assert [str(each) for each in program.resources if each.adopted] == []
+    adopting = recorded("prod", adopt="true", switches={"warehouse": True, "fan_out": True, "object_lock": True})
+
+    left = [each for each in adopting.resources if each.kept and each.type not in again]
+    assert {str(each): each.adopted for each in left} == {str(each): identity(each) for each in left}
+    assert len(left) > 100
+    assert [str(each) for each in adopting.resources if each.adopted and not each.kept] == []
+
+
+def identity(resource: Declared) -> str:
+    """What AWS calls what a stack left behind."""
+    at = resource.at
+    match resource.type.rpartition(":")[2]:
+        case "Stream" | "Alias":
+            return str(at("name"))
+        case "Key":
+            return "0f0e0d0c"
+        case "Namespace":
+            return str(at("namespaceName"))
+        case "DataCatalogEncryptionSettings":
+            return ACCOUNT
+        case "CatalogDatabase":
+            return f"{ACCOUNT}:{at('name')}"
+        case "CatalogTable":
+            return f"{ACCOUNT}:{at('databaseName')}:{at('name')}"
+        case _:
+            return str(at("bucket"))
 
 
 @pytest.mark.parametrize("stack", ["dev", "prod"])

@@ -112,6 +112,14 @@ def test_destroy_leaves_the_data(deployed: Deployed) -> None:
     assert run.errors == []
     assert {each["Name"] for each in s3.list_buckets()["Buckets"]} == buckets
     assert len(buckets) == 6
+    for name in sorted(buckets):
+        block = s3.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"]
+        assert set(block.values()) == {True}, name
+        encryption = s3.get_bucket_encryption(Bucket=name)["ServerSideEncryptionConfiguration"]["Rules"]
+        algorithm = encryption[0]["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"]
+        assert algorithm == ("AES256" if "access-logs" in name else "aws:kms"), name
+        assert s3.get_bucket_versioning(Bucket=name)["Status"] == "Enabled", name
+        assert "RefusePlainHttp" in s3.get_bucket_policy(Bucket=name)["Policy"], name
     assert len(kinesis.list_streams()["StreamNames"]) == 2
     assert _client(deployed, "iam").list_roles()["Roles"] == [], "roles hold no data, and go"
 
