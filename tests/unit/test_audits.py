@@ -1,6 +1,8 @@
 """Known vulnerabilities and secrets in the repository: found, or said aloud that nobody looked."""
 
 import http.server
+import os
+import re
 import shutil
 import subprocess
 import threading
@@ -9,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from local import secret_scan
+from lakehouse.settings import CONTRACTS
+from local import dependency_audit, secret_scan
 from local.dependency_audit import audit
 
 # Put together here, so that the scan of this repository does not find it.
@@ -64,8 +68,16 @@ def test_where_the_service_answers_the_audit_decides(
     assert [command[1:5] for command in run] == [["-m", "pip_audit", "--requirement", str(requirements)]]
 
 
+@pytest.fixture
+def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a developer's machine, wherever the tests run."""
+    for name in ("CI", "LAKEHOUSE_AUDIT_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("by_hand")
 @pytest.mark.parametrize(("answer", "reason"), [(None, "answers 404"), (b"{}", "says nothing of vulnerabilities")])
-def test_a_mirror_without_the_service_is_said_and_is_no_failure(
+def test_a_mirror_without_the_service_is_said_and_is_no_failure_by_hand(
     service: tuple[str, dict[str, bytes]],
     requirements: Path,
     capsys: pytest.CaptureFixture[str],
@@ -80,6 +92,93 @@ def test_a_mirror_without_the_service_is_said_and_is_no_failure(
         f"dependencies NOT audited: {address.format(name='boolean-py', version='5.0')} {reason}. Run `make audit` "
         "where pypi.org itself can be reached, before anything is released\n"
     )
+
+
+@pytest.mark.usefixtures("by_hand")
+@pytest.mark.parametrize(
+    ("environment", "code"),
+    [
+        ({"CI": "true"}, 1),
+        ({"CI": "1", "LAKEHOUSE_AUDIT_OFFLINE": ""}, 1),
+        ({"CI": "true", "LAKEHOUSE_AUDIT_OFFLINE": "refuse"}, 1),
+        ({"CI": "true", "LAKEHOUSE_AUDIT_OFFLINE": "yes"}, 1),
+        ({"CI": "true", "LAKEHOUSE_AUDIT_OFFLINE": "allow"}, 0),
+        ({"LAKEHOUSE_AUDIT_OFFLINE": "refuse"}, 1),
+        ({"CI": ""}, 0),
+    ],
+)
+def test_where_nothing_was_audited_ci_fails_unless_that_is_allowed(
+    service: tuple[str, dict[str, bytes]],
+    requirements: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    environment: dict[str, str],
+    code: int,
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    address, answers = service
+    answers["/boolean-py/5.0"] = b"{}"
+    assert audit(requirements, address) == code
+    assert capsys.readouterr().err.startswith("dependencies NOT audited: ")
+
+
+def test_ci_run_asks_first_and_the_workflow_takes_no_excuse(
+    service: tuple[str, dict[str, bytes]],
+    requirements: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    address, answers = service
+    answers["/boolean-py/5.0"] = b"{}"
+    monkeypatch.setattr(dependency_audit, "REQUIREMENTS", requirements)
+    monkeypatch.setattr(dependency_audit, "SERVICE", address)
+    monkeypatch.setattr("sys.argv", ["dependency_audit", "--reachable"])
+    reason = f"{address.format(name='boolean-py', version='5.0')} says nothing of vulnerabilities"
+    with pytest.raises(SystemExit, match=re.escape(reason)):
+        dependency_audit.main()
+    answers["/boolean-py/5.0"] = b'{"vulnerabilities": []}'
+    with pytest.raises(SystemExit) as end:
+        dependency_audit.main()
+    assert end.value.code == 0
+    jobs = yaml.safe_load((CONTRACTS.parent / ".github/workflows/ci.yml").read_text())["jobs"]
+    assert jobs["test"]["env"] == {"LAKEHOUSE_AUDIT_OFFLINE": "refuse"}
+
+
+@pytest.mark.usefixtures("by_hand")
+@pytest.mark.parametrize(
+    ("reachable", "asked", "printed"),
+    [
+        (True, "", ["offline=", "audit"]),
+        (False, "", ["cannot be reached", ".ci/run: the dependencies are NOT audited in this run", "offline=allow"]),
+        (False, "refuse", ["offline=refuse"]),
+    ],
+)
+def test_ci_run_allows_no_audit_only_where_the_service_cannot_be_reached(
+    tmp_path: Path, reachable: bool, asked: str, printed: list[str]
+) -> None:
+    """The part of .ci/run before its audit, with stand-ins for Python and make."""
+    script = (CONTRACTS.parent / ".ci/run").read_text()
+    part = script[script.index("# The audit\n") : script.index("make audit") + len("make audit")]
+    python = tmp_path / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    answer = "exit 0" if reachable else "echo cannot be reached >&2; exit 1"
+    python.write_text(f"#!/bin/sh\n[ \"$*\" = '-m local.dependency_audit --reachable' ] || exit 2\n{answer}\n")
+    python.chmod(0o755)
+    make = 'make() { echo "offline=${LAKEHOUSE_AUDIT_OFFLINE:-}" "$@"; }\n'
+    environment = {"PATH": os.environ["PATH"]} | ({"LAKEHOUSE_AUDIT_OFFLINE": asked} if asked else {})
+    done = subprocess.run(
+        ["bash", "-euc", make + part],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=True,
+    )
+    places = [done.stdout.index(each) for each in printed]
+    assert places == sorted(places)
+    assert ("NOT audited" in done.stdout) == (not reachable and not asked)
 
 
 def test_requirements_without_a_pin_are_a_failure(tmp_path: Path) -> None:
