@@ -1,9 +1,17 @@
-"""`python -m tests.infra.completed_moto`: moto's server with the few operations that the estate needs beyond moto's."""
+"""`python -m tests.infra.completed_moto`: moto's server with the few operations that the estate needs beyond moto's.
 
+Importing it completes the moto of this process.
+"""
+
+import datetime as dt
 import sys
 from typing import Any
 
 from moto.athena.responses import AthenaResponse
+from moto.core.responses import ActionResult
+from moto.emrserverless.exceptions import ValidationException
+from moto.emrserverless.models import Application, EMRServerlessBackend, JobRun
+from moto.emrserverless.responses import EMRServerlessResponse
 from moto.glue.models import FakeConnection
 from moto.glue.responses import GlueResponse
 from moto.server import main
@@ -25,6 +33,76 @@ def whole_connection(self: FakeConnection, hide_password: bool = False) -> dict[
     """A Glue connection with all that it was made with: its type and network too."""
     return self.connection_input | _as_dict(self, hide_password)
 
+
+# A run with this in the name of its entry point fails at once, as one does whose code is not there.
+BROKEN = "broken"
+ENDED = ("SUCCESS", "FAILED", "CANCELLED")
+
+
+def create_application(self: EMRServerlessBackend, **given: Any) -> Application:
+    """EMR's CreateApplication: any release, the type in any case, and not started by being created."""
+    release, kind = given["release_label"], given["application_type"]
+    made = _create_application(self, **{**given, "release_label": "emr-7.5.0", "application_type": kind.upper()})
+    made.release_label, made.state = release, "CREATED"
+    return made
+
+
+def create_whole_application(self: EMRServerlessResponse) -> ActionResult:
+    """The application with its architecture, which moto forgets."""
+    answer = _create_whole_application(self)
+    made = self.emrserverless_backend.applications[answer.result["applicationId"]]  # type: ignore[index]
+    made.architecture = self._get_param("architecture") or "X86_64"  # type: ignore[attr-defined]
+    return answer
+
+
+def stop_application(self: EMRServerlessBackend, application_id: str) -> None:
+    """EMR's StopApplication, which refuses while runs are active."""
+    if any(run.state not in ENDED for run in self.job_runs.get(application_id, [])):
+        raise ValidationException(f"Application {application_id} has active job runs")
+    _stop_application(self, application_id)
+
+
+def start_job_run(self: EMRServerlessBackend, application_id: str, **given: Any) -> JobRun:
+    """EMR's StartJobRun: the run goes on, was created now, and is the same for the same token."""
+    for run in self.job_runs.get(application_id, []):
+        if run.client_token == given["client_token"]:
+            return run
+    if self.get_application(application_id).state == "STOPPING":
+        raise ValidationException(f"Application {application_id} is stopping")
+    run = _start_job_run(self, application_id=application_id, **given)
+    run.created_at = dt.datetime.now(dt.UTC)
+    run.state, run.state_details = "RUNNING", ""
+    if BROKEN in str(given["job_driver"]):
+        run.state, run.state_details = "FAILED", "no such entry point"
+    return run
+
+
+def cancel_job_run(self: EMRServerlessBackend, application_id: str, job_run_id: str) -> tuple[str, str]:
+    """EMR's CancelJobRun, which refuses what has ended."""
+    if (run := self.get_job_run(application_id, job_run_id)).state in ENDED:
+        raise ValidationException(f"Job run {job_run_id} is {run.state}")
+    return _cancel_job_run(self, application_id, job_run_id)
+
+
+def list_job_runs(self: EMRServerlessBackend, application_id: str, *given: Any, **named: Any) -> list[JobRun]:
+    """EMR's ListJobRuns, of an application that never had a run too."""
+    if application_id in self.applications:
+        self.job_runs.setdefault(application_id, [])
+    return _list_job_runs(self, application_id, *given, **named)
+
+
+_create_application = EMRServerlessBackend.create_application
+_create_whole_application = EMRServerlessResponse.create_application
+_stop_application = EMRServerlessBackend.stop_application
+_start_job_run = EMRServerlessBackend.start_job_run
+_cancel_job_run = EMRServerlessBackend.cancel_job_run
+_list_job_runs = EMRServerlessBackend.list_job_runs
+EMRServerlessBackend.create_application = create_application  # type: ignore[method-assign,assignment]
+EMRServerlessResponse.create_application = create_whole_application  # type: ignore[method-assign]
+EMRServerlessBackend.stop_application = stop_application  # type: ignore[method-assign]
+EMRServerlessBackend.start_job_run = start_job_run  # type: ignore[method-assign,assignment]
+EMRServerlessBackend.cancel_job_run = cancel_job_run  # type: ignore[method-assign]
+EMRServerlessBackend.list_job_runs = list_job_runs  # type: ignore[method-assign]
 
 _as_dict = FakeConnection.as_dict
 AthenaResponse.delete_named_query = delete_named_query  # type: ignore[attr-defined]
