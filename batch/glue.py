@@ -15,6 +15,7 @@ from lakehouse.contracts import Contracts, load_contracts
 from lakehouse.errors import LakehouseError
 from lakehouse.settings import Settings, load_settings
 from runtime.leases import Leases
+from runtime.region import use_region
 from runtime.spark import create_session
 
 PREFIX = "--lakehouse_"
@@ -28,7 +29,9 @@ def main() -> None:
     job = given.pop(JOB, "")
     os.environ |= {f"LAKEHOUSE_{name.upper()}": value for name, value in given.items()}
     try:
-        run(job, load_settings())
+        settings = load_settings()
+        use_region(settings.region)
+        run(job, settings)
     except LakehouseError as error:
         print(f"batch {job}: {error}", file=sys.stderr)
         sys.exit(1)

@@ -22,6 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from batch.lines import MEBIBYTE, UnreadableFileError
 from lakehouse.errors import LakehouseError
+from runtime.region import region
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -207,10 +208,9 @@ def _bucket_and_prefix(uri: str) -> tuple[str, str]:
 def _client(process: int) -> "S3Client":
     """One client per process, hence `process` in the key: a connection does not survive a fork."""
     emulated = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    session = boto3.session.Session()
-    client: S3Client = session.client(
+    client: S3Client = boto3.session.Session().client(
         "s3",
-        region_name=session.region_name or "us-east-1",
+        region_name=region() or "us-east-1",
         config=Config(
             s3={"addressing_style": "path" if emulated else "auto"}, retries={"mode": "standard", "max_attempts": 5}
         ),

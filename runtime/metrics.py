@@ -22,6 +22,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from runtime.region import region
+
 NAMESPACE = "LAKEHOUSE_METRICS_NAMESPACE"
 FLUSH_SECONDS = 60.0
 REQUEST_METRICS = 500
@@ -133,5 +135,5 @@ def metrics() -> Metrics:
 def _put(namespace: str, data: list[dict[str, Any]]) -> object:
     # Short: the job's own thread waits for it.
     config = Config(retries={"total_max_attempts": 2}, connect_timeout=3, read_timeout=5)
-    client: Any = boto3.client("cloudwatch", config=config)
+    client: Any = boto3.client("cloudwatch", region_name=region(), config=config)
     return client.put_metric_data(Namespace=namespace, MetricData=data)

@@ -10,6 +10,7 @@ from lakehouse.settings import Settings
 from runtime.class_archive import QUIET, class_archive
 from runtime.java import java_home
 from runtime.log_store import class_path, log_store_settings
+from runtime.region import VARIABLES, region
 
 # Why each differs from Spark's default is in docs/adr (micro-batch cost): small batches are all fixed cost.
 SMALL_BATCHES = {
@@ -47,6 +48,8 @@ def create_session(application: str, settings: Settings, archive_classes_to: Pat
         configuration |= _one_machine(settings, archive_classes_to)
         if "spark.master" not in os.environ.get("PYSPARK_SUBMIT_ARGS", ""):
             builder = builder.master("local[*]")
+    else:
+        configuration |= _platform(settings)
     if settings.root.startswith("s3"):
         # S3 has no rename: checkpoint files are written where they belong, and aborted when they fail.
         configuration["spark.sql.streaming.checkpointFileManagerClass"] = (
@@ -55,6 +58,11 @@ def create_session(application: str, settings: Settings, archive_classes_to: Pat
     session = builder.config(map=configuration).getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     return session
+
+
+def _platform(settings: Settings) -> dict[str, str]:
+    """What EMR and Glue do not set up: tasks make clients too, and know only the environment that Spark hands them."""
+    return {f"spark.executorEnv.{name}": settings.region for name in VARIABLES}
 
 
 def _one_machine(settings: Settings, archive_classes_to: Path | None) -> dict[str, str]:
@@ -93,7 +101,7 @@ def _s3a() -> dict[str, str]:
         return {}
     return {
         "spark.hadoop.fs.s3a.endpoint": endpoint,
-        "spark.hadoop.fs.s3a.endpoint.region": os.environ.get("AWS_REGION", "us-east-1"),
+        "spark.hadoop.fs.s3a.endpoint.region": region() or "us-east-1",
         "spark.hadoop.fs.s3a.path.style.access": "true",
         "spark.hadoop.fs.s3a.connection.ssl.enabled": str(endpoint.startswith("https://")).lower(),
         "spark.hadoop.fs.s3a.aws.credentials.provider": (

@@ -17,6 +17,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
 from obstore.store import LocalStore, ObjectStore, S3Store
 
 from lakehouse.errors import LakehouseError
+from runtime.region import region
 
 # What a store says when it is full or may not be written, and the way out.
 _WAYS_OUT = {
@@ -134,15 +135,14 @@ def _store(uri: str, process: int) -> ObjectStore:
             raise _unwritable(str(folder), error) from error
     bucket, _, prefix = uri.removeprefix("s3://").partition("/")
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    session = boto3.session.Session()
-    region = session.region_name or "us-east-1"
-    credentials = Boto3CredentialProvider(session)
+    where = region() or "us-east-1"
+    credentials = Boto3CredentialProvider(boto3.session.Session())
     if endpoint is None:
-        return S3Store(bucket, prefix=prefix or None, region=region, credential_provider=credentials)
+        return S3Store(bucket, prefix=prefix or None, region=where, credential_provider=credentials)
     return S3Store(
         bucket,
         prefix=prefix or None,
-        region=region,
+        region=where,
         credential_provider=credentials,
         endpoint=endpoint,
         virtual_hosted_style_request=False,

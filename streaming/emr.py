@@ -4,6 +4,7 @@ import sys
 
 from lakehouse.errors import LakehouseError
 from lakehouse.settings import load_settings
+from runtime.region import use_region
 from streaming.layers import LAYERS
 from streaming.main import run
 
@@ -16,7 +17,9 @@ def main() -> None:
         print(f"write one of {', '.join(LAYERS)} as the only argument, not {sys.argv[1:]}", file=sys.stderr)
         sys.exit(WRONG_USE)
     try:
-        run(sys.argv[1], drain=False, settings=load_settings())
+        settings = load_settings()
+        use_region(settings.region)
+        run(sys.argv[1], drain=False, settings=settings)
     except LakehouseError as error:
         print(f"stream {sys.argv[1]}: {error}", file=sys.stderr)
         sys.exit(1)

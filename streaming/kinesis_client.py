@@ -23,6 +23,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_de
 
 from lakehouse.errors import LakehouseError
 from runtime.metrics import RETRIES, metrics
+from runtime.region import region as named_region
 from streaming.shards import Kind, Position, Shard
 
 if TYPE_CHECKING:
@@ -232,7 +233,7 @@ def _connect(region: str | None, endpoint: str | None, process: int) -> "Kinesis
     # One attempt a call: repeating is done above, in one place, and is counted there.
     config = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=15, max_pool_connections=32)
     return boto3.session.Session(botocore_session=core).client(
-        "kinesis", region_name=region, endpoint_url=endpoint, config=config
+        "kinesis", region_name=region or named_region(), endpoint_url=endpoint, config=config
     )
 
 
