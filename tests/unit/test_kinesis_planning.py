@@ -96,12 +96,13 @@ def test_a_crash_at_any_step_loses_and_doubles_nothing(
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_random_crashes_reshards_and_arrivals_lose_and_double_nothing(
+def test_random_crashes_reshards_expiring_parents_and_arrivals_lose_and_double_nothing(
     stream: FakeKinesis, tmp_path: Path, seed: int
 ) -> None:
     chance = random.Random(seed)
     query = Query(ledger=str(tmp_path), maxRecordsPerShard=str(chance.randint(1, 7)))
     put: list[str] = []
+    expired: list[str] = []
     for _ in range(60):
         still_open = [name for name, shard in stream.shards.items() if not shard.closed]
         action = chance.random()
@@ -113,13 +114,43 @@ def test_random_crashes_reshards_and_arrivals_lose_and_double_nothing(
             stream.merge(*chance.sample(still_open, 2))
         elif action < 0.72:
             stream.expire_iterators()
+        elif action < 0.85:
+            expired += expire_drained(stream, query)
+        elif action < 0.9:
+            query.start()
         try:
             query.batch(crash_at=chance.choice([None, None, *STEPS]))
         except Crash:
             query.start()
-    query.start()
-    query.drain()
-    assert sorted(query.sequences) == sorted(put)
+    for _ in range(3):
+        query.start()
+        query.drain()
+        assert sorted(query.sequences) == sorted(put)
+        expired += expire_drained(stream, query)
+        put += [each for name, shard in stream.shards.items() if not shard.closed for each in stream.put(name, b"last")]
+    assert expired
+
+
+def expire_drained(stream: FakeKinesis, query: Query) -> list[str]:
+    """Lets the retention pass of shards that need not be read any more, a parent's before its children's."""
+    drained = sorted(drained_shards(query) & stream.shards.keys())
+    expired = [name for name in drained if stream.shards.keys().isdisjoint(stream.shards[name].parents)]
+    for name in expired:
+        stream.expire(name)
+    return expired
+
+
+def drained_shards(query: Query) -> set[str]:
+    """The shards that no batch has to read any more, as the offsets and the entries of committed batches say."""
+    offsets = [Offset.from_json(json.loads(each)) for each in query.offsets]
+    if not offsets:
+        return set()
+    left = {name for name, position in offsets[-1].shards.items() if not position.finished}
+    entries = [
+        path for number in range(query.committed) for path in Path(query.options["ledger"]).glob(f"{number + 1}/*")
+    ]
+    ended = {path.stem for path in entries if json.loads(path.read_text())["end"].get("finished")}
+    return {name for offset in offsets for name in offset.shards} - left | ended
 
 
 def test_a_retried_task_reads_the_range_of_the_first_attempt(stream: FakeKinesis, query: Query) -> None:
@@ -158,16 +189,22 @@ def test_attempts_that_run_at_the_same_time_give_the_same_rows(stream: FakeKines
     assert len({tuple(result) for result in results}) == 1
 
 
-def test_a_planned_epoch_without_entries_is_read_afresh_from_the_same_starts(stream: FakeKinesis, query: Query) -> None:
-    put = stream.put(ZERO, *numbered(0, 3))
+@pytest.mark.parametrize("missing", [(ZERO,), (ONE,), (ZERO, ONE)])
+def test_a_planned_epoch_without_entries_is_read_afresh_from_the_same_starts(
+    stream: FakeKinesis, query: Query, missing: tuple[str, ...]
+) -> None:
+    """What is missing is read as far as it goes by now; an entry that is there still says where its range ends."""
+    put = {name: stream.put(name, *numbered(0, 3)) for name in (ZERO, ONE)}
     with pytest.raises(Crash):
         query.batch(crash_at="read")
-    for entry in (Path(query.options["ledger"]) / "1").iterdir():
-        entry.unlink()
-    put += stream.put(ZERO, *numbered(3, 5))
+    for name in missing:
+        (Path(query.options["ledger"]) / "1" / f"{name}.json").unlink()
+    late = {name: stream.put(name, *numbered(3, 5)) for name in (ZERO, ONE)}
     query.start()
     query.batch()
-    assert query.sequences == put
+    assert query.sequences == [each for name in (ZERO, ONE) for each in put[name] + late[name] * (name in missing)]
+    query.drain()
+    assert sorted(query.sequences) == sorted(put[ZERO] + put[ONE] + late[ZERO] + late[ONE])
 
 
 def test_a_committed_epoch_without_its_entry_is_refused_with_what_to_do(stream: FakeKinesis, query: Query) -> None:
@@ -218,6 +255,24 @@ def test_a_ledger_write_whose_answer_is_lost_still_decides(
             ] == put
     stream.put(ZERO, b"3")
     assert [row["sequence_number"] for row in query.rows(start, end)] == put
+
+
+def test_a_slow_ledger_write_is_overtaken_and_both_attempts_give_the_same_rows(
+    stream: FakeKinesis, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spark took the first attempt for lost and ran a second one, which had read further when it came to write."""
+    put = stream.put(ZERO, b"1", b"2")
+    start, end = query.reader.initialOffset(), query.reader.latestOffset()
+    write, second = Storage.put_if_absent, list[str]()
+
+    def slow(storage: Storage, key: str, data: bytes) -> bool:
+        monkeypatch.setattr(Storage, "put_if_absent", write)
+        put.extend(stream.put(ZERO, b"3"))
+        second.extend(row["sequence_number"] for row in query.rows(start, end))
+        return write(storage, key, data)
+
+    monkeypatch.setattr(Storage, "put_if_absent", slow)
+    assert [row["sequence_number"] for row in query.rows(start, end)] == put == second
 
 
 def test_another_checkpoints_ledger_is_refused(stream: FakeKinesis, query: Query) -> None:
