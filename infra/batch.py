@@ -26,7 +26,7 @@ DAILY, HOURLY, NIGHTLY, EARLY = "cron(15 3 * * ? *)", "cron(10 * * * ? *)", "cro
 SCHEDULES: Mapping[str, str] = {REFERENCE: DAILY, "inventory": HOURLY, MAINTENANCE: NIGHTLY, RECONCILE: EARLY}
 # None of these knows a resource; they tell what there is, and change nothing.
 LOOK_AT_NETWORK = ("ec2:DescribeNetworkInterfaces", "ec2:DescribeRouteTables", "ec2:DescribeSecurityGroups",
-                   "ec2:DescribeSubnets", "ec2:DescribeVpcEndpoints")  # fmt: skip
+                   "ec2:DescribeSubnets", "ec2:DescribeVpcAttribute", "ec2:DescribeVpcEndpoints")  # fmt: skip
 WRITES = tuple(prefix for prefix in PREFIXES if prefix != "archive/")
 
 
@@ -53,15 +53,7 @@ class Batch(pulumi.ComponentResource):
         super().__init__("lakehouse:estate:Batch", name, None, opts)
         self._name, self._args, self._estate = name, args, args.estate
         self._child = pulumi.ResourceOptions(parent=self)
-        group = aws.cloudwatch.LogGroup(
-            name,
-            name=f"/{self._estate.name('batch')}",
-            retention_in_days=self._estate.config.retention.logs,
-            kms_key_id=args.keys.arn("logs"),
-            opts=self._child,
-        )
-        self.log_group_name = group.name
-        self.role = self._role(group.arn)
+        self.role = self._role([group.arn for group in self._log_groups()])
         security = self._security()
         connection = self._connection()
         names = [*self._sources(), REFERENCE, MAINTENANCE, RECONCILE]
@@ -78,6 +70,26 @@ class Batch(pulumi.ComponentResource):
             )
         self.register_outputs({"jobs": {job: declared.name for job, declared in self.jobs.items()}})
 
+    @property
+    def _log_prefix(self) -> str:
+        return f"/{self._estate.name('batch')}"
+
+    def _log_groups(self) -> list[aws.cloudwatch.LogGroup]:
+        """Where Glue writes what it and Spark log (`error`) and what our code prints (`output`). The names are Glue's:
+        below the prefix, one level for the security configuration and one for the role.
+        """
+        below = f"{self._log_prefix}/{self._estate.name('batch')}-role/{self._estate.name('job', 'batch')}"
+        return [
+            aws.cloudwatch.LogGroup(
+                f"{self._name}-{kind}",
+                name=f"{below}/{kind}",
+                retention_in_days=self._estate.config.retention.logs,
+                kms_key_id=self._args.keys.arn("logs"),
+                opts=self._child,
+            )
+            for kind in ("error", "output")
+        ]
+
     def _sources(self) -> list[str]:
         """The facts that come in files: neither on a stream nor reference data."""
         contracts = self._estate.contracts
@@ -88,20 +100,20 @@ class Batch(pulumi.ComponentResource):
         storage, code = self._args.storage, self._args.code
         arguments: dict[str, pulumi.Input[str]] = {
             "--job-language": "python",
+            # Glue's own Delta, which it made for its Spark: ours beside it would be a second one on one class path.
             "--datalake-formats": "delta",
             "--additional-python-modules": code.glue_wheels,
             # No package index is in reach, and the zip names every package.
             "--python-modules-installer-option": "--no-index --no-deps",
             "--extra-jars": code.jars,
             "--enable-metrics": "true",
-            "--enable-continuous-cloudwatch-log": "true",
-            "--continuous-log-logGroup": self.log_group_name,
-            "--TempDir": pulumi.Output.concat(storage.artifacts.uri, "/temporary/glue/"),
+            "--custom-logGroup-prefix": self._log_prefix,
             "--lakehouse_job": job,
             "--lakehouse_platform": "glue",
             "--lakehouse_root": storage.lake.uri,
             "--lakehouse_landing": storage.landing.uri,
             "--lakehouse_region": self._estate.config.region,
+            "--lakehouse_time_travel_hours": str(self._estate.config.retention.time_travel * 24),
             "--lakehouse_metrics_namespace": namespace(self._estate),
         }
         return aws.glue.Job(
@@ -162,7 +174,7 @@ class Batch(pulumi.ComponentResource):
             opts=self._child,
         ).name
 
-    def _role(self, group_arn: pulumi.Output[str]) -> aws.iam.Role:
+    def _role(self, log_arns: list[pulumi.Output[str]]) -> aws.iam.Role:
         role = aws.iam.Role(
             self._name,
             name=self._estate.name("job", "batch"),
@@ -170,7 +182,7 @@ class Batch(pulumi.ComponentResource):
             assume_role_policy=trust("glue.amazonaws.com", self._estate.account_id),
             opts=self._child,
         )
-        landing, artifacts = self._args.storage.landing, self._args.storage.artifacts
+        landing = self._args.storage.landing
         aws.iam.RolePolicy(
             self._name,
             role=role.id,
@@ -179,10 +191,10 @@ class Batch(pulumi.ComponentResource):
                 statement("ReadLanding", ["s3:GetObject"], landing.below("")),
                 statement("ListLanding", ["s3:ListBucket", "s3:GetBucketLocation"], [landing.arn]),
                 statement("DecryptLanding", READ, [self._args.keys.arn("landing")]),
-                statement("KeepTemporaryFiles", ["s3:PutObject", "s3:DeleteObject"],
-                          artifacts.below("temporary/glue/")),
-                statement("WriteLogs", ["logs:CreateLogStream", "logs:PutLogEvents"],
-                          [pulumi.Output.concat(group_arn, ":*")]),
+                # Before it writes, Glue makes the groups and gives them the key, also those that are there and have it.
+                statement("WriteLogs", ["logs:CreateLogGroup", "logs:AssociateKmsKey", "logs:CreateLogStream",
+                                        "logs:PutLogEvents"],
+                          [each for arn in log_arns for each in (arn, pulumi.Output.concat(arn, ":*"))]),
                 statement("UseNetwork", ["glue:GetConnection"],
                           [self._estate.arn("glue", "catalog"),
                            self._estate.arn("glue", f"connection/{self._estate.name('network')}")]),

@@ -1,16 +1,22 @@
 """The Glue jobs: what they are started with, when, and what their role may do."""
 
 import json
+import sys
 from typing import Any
 
 import pytest
 
+from batch import glue
 from infra.batch import LOOK_AT_NETWORK
+from lakehouse.settings import Settings
+from runtime.spark import _platform
 from tests.infra.declared import Program
 from tests.infra.operations import one
 from tests.infra.recorded_program import ACCOUNT, REGION, with_everything
+from tests.infra.regions import all_in, environment, regions
 
 JOB, TRIGGER, POLICY = "aws:glue/job:Job", "aws:glue/trigger:Trigger", "aws:iam/rolePolicy:RolePolicy"
+GROUP, KINDS = "aws:cloudwatch/logGroup:LogGroup", ("error", "output")
 LAKE = f"shopware-lakehouse-dev-lake-{ACCOUNT}-{REGION}"
 LANDING = f"shopware-lakehouse-dev-landing-{ACCOUNT}-{REGION}"
 SCHEDULES = {
@@ -26,6 +32,12 @@ SCHEDULES = {
 @pytest.fixture(scope="module")
 def program() -> Program:
     return with_everything("dev")
+
+
+def started(program: Program, name: str) -> list[str]:
+    """The command line that Glue gives to the script."""
+    arguments = one(program, JOB, name).at("defaultArguments")
+    return ["glue.py", *(part for pair in arguments.items() for part in pair)]
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +60,69 @@ def test_a_job_runs_once_at_a_time_and_ends(program: Program, name: str) -> None
     assert job.at("defaultArguments", "--lakehouse_job") == name.removeprefix("batch-")
     assert job.at("defaultArguments", "--lakehouse_root") == f"s3://{LAKE}"
     assert job.at("defaultArguments", "--lakehouse_landing") == f"s3://{LANDING}"
+
+
+def test_a_job_calls_its_own_region_from_driver_and_executors(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[tuple[str, Settings, dict[str, str | None]]] = []
+    monkeypatch.setattr(glue, "run", lambda job, settings: called.append((job, settings, regions(REGION))))
+    monkeypatch.setattr(sys, "argv", started(program, "batch-pos"))
+
+    with environment({}):
+        glue.main()
+
+    [(job, settings, found)] = called
+    assert (job, settings.region, settings.platform) == ("pos", REGION, "glue")
+    assert found == all_in(REGION)
+    executor = _platform(settings)
+    with environment({name.removeprefix("spark.executorEnv."): value for name, value in executor.items()}):
+        assert regions(REGION) == all_in(REGION)
+
+
+def test_maintenance_keeps_what_the_estate_says_can_be_read_back(program: Program) -> None:
+    hours = one(program, JOB, "batch-maintenance").at("defaultArguments", "--lakehouse_time_travel_hours")
+
+    assert hours == "720"
+    assert Settings.model_validate({"time_travel_hours": hours}).time_travel_hours == 30 * 24
+
+
+def test_delta_is_glues_and_only_what_it_lacks_is_ours(program: Program) -> None:
+    job = one(program, JOB, "batch-pos")
+    jars = job.at("defaultArguments", "--extra-jars").split(",")
+
+    assert job.at("defaultArguments", "--datalake-formats") == "delta"
+    assert [jar.rpartition("/")[2] for jar in jars] == ["a.jar", "b.jar"]
+
+
+def test_logs_go_to_groups_that_expire_and_are_encrypted(
+    program: Program, statements: dict[str, dict[str, Any]]
+) -> None:
+    """The names are those that Glue makes of prefix, security configuration and role, since version 5.0."""
+    job = one(program, JOB, "batch-pos")
+    prefix = job.at("defaultArguments", "--custom-logGroup-prefix")
+    role = one(program, "aws:iam/role:Role", "batch").at("name")
+    groups = {each.at("name"): each for each in program.of(GROUP) if each.name.startswith("batch")}
+
+    assert list(groups) == [f"{prefix}/{job.at('securityConfiguration')}-role/{role}/{kind}" for kind in KINDS]
+    for group in groups.values():
+        assert group.at("retentionInDays") == 30
+        assert group.at("kmsKeyId").endswith(":key/keys-logs")
+    arns = [f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}" for name in groups]
+    assert statements["WriteLogs"]["Resource"] == [each for arn in arns for each in (arn, f"{arn}:*")]
+    assert "logs:AssociateKmsKey" in statements["WriteLogs"]["Action"]
+    assert "--continuous-log-logGroup" not in job.at("defaultArguments")
+
+
+def test_nothing_goes_where_the_jobs_key_is_refused(program: Program, statements: dict[str, dict[str, Any]]) -> None:
+    """What a job writes carries the lake's key, by its security configuration; only the lake's bucket takes that."""
+    encryption = one(program, "aws:glue/securityConfiguration:SecurityConfiguration").at("encryptionConfiguration")
+
+    assert encryption["s3Encryption"]["kmsKeyArn"].endswith(":key/keys-lake")
+    written = {one for each in statements.values() if "s3:PutObject" in each["Action"] for one in each["Resource"]}
+    assert {arn.removeprefix("arn:aws:s3:::").partition("/")[0] for arn in written} == {LAKE}
+    for each in program.of(JOB):
+        assert "--TempDir" not in each.at("defaultArguments")
 
 
 def test_the_role_may_join_its_own_subnet_and_no_other(statements: dict[str, dict[str, Any]]) -> None:

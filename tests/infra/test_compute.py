@@ -1,15 +1,18 @@
 """The streaming jobs: what each may touch, and what it is told."""
 
 import json
-import shlex
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from tests.infra.declared import Program
+from infra.compute import _spark_parameters
+from infra.config import Compute
+from tests.infra.declared import Declared, Program
 from tests.infra.operations import one
 from tests.infra.recorded_program import ACCOUNT, REGION, recorded
+from tests.infra.regions import all_in, environment, regions
 
 POLICY, JOB, APPLICATION = (
     "aws:iam/rolePolicy:RolePolicy",
@@ -21,6 +24,7 @@ WRITES = {
     "silver": ["silver", "rejected", "checkpoints/silver"],
     "gold": ["gold", "checkpoints/gold"],
 }
+JARS = ["a.jar", "b.jar"]
 READS = {"bronze": [], "silver": ["bronze"], "gold": ["silver"]}
 
 
@@ -37,6 +41,17 @@ def prod() -> Program:
 def allowed(program: Program, job: str) -> Mapping[str, Any]:
     document = json.loads(one(program, POLICY, f"compute-{job}").at("policy"))
     return {each["Sid"]: each for each in document["Statement"]}
+
+
+def settings(job: Declared) -> dict[str, str]:
+    """All that Spark is told, by name."""
+    words = job.at("spark_parameters").split(" ")
+    assert set(words[::2]) == {"--conf"}
+    options = {name: value for name, _, value in (pair.partition("=") for pair in words[1::2])}
+    [defaults] = json.loads(job.at("configuration"))["applicationConfiguration"]
+    assert defaults["classification"] == "spark-defaults"
+    assert options.keys() & defaults["properties"].keys() == set()
+    return {**options, **defaults["properties"]}
 
 
 def below(stack: str, prefixes: list[str]) -> list[str]:
@@ -71,23 +86,75 @@ def test_each_job_is_told_its_layers_and_where_the_lake_lies(stack: str, jobs: l
     assert sorted(declared) == sorted(jobs)
     for job, each in declared.items():
         assert each.at("arguments") == [job]
-        words = shlex.split(each.at("spark_parameters"))
-        pairs = [pair.partition("=") for pair in words[1::2]]
-        assert set(words[::2]) == {"--conf"}
-        settings = {name: value for name, _, value in pairs}
+        told = settings(each)
         driver = "spark.emr-serverless.driverEnv.LAKEHOUSE_"
-        assert settings[f"{driver}PLATFORM"] == "emr"
-        assert settings[f"{driver}ROOT"] == f"s3://shopware-lakehouse-{stack}-lake-{ACCOUNT}-{REGION}"
-        assert json.loads(settings[f"{driver}STREAMS"]) == {
+        assert told[f"{driver}PLATFORM"] == "emr"
+        assert told[f"{driver}ROOT"] == f"s3://shopware-lakehouse-{stack}-lake-{ACCOUNT}-{REGION}"
+        assert json.loads(told[f"{driver}STREAMS"]) == {
             "web_logs": f"shopware-lakehouse-{stack}-web-logs",
             "crm": f"shopware-lakehouse-{stack}-crm",
         }
-        assert settings[f"{driver}SPECTRUM_DATABASE"] == f"shopware_lakehouse_{stack}_spectrum"
-        assert settings[f"{driver}SYMLINK_MANIFESTS"] == ("false" if job == "bronze" else "true")
+        assert told[f"{driver}SPECTRUM_DATABASE"] == f"shopware_lakehouse_{stack}_spectrum"
+        assert told[f"{driver}SYMLINK_MANIFESTS"] == ("false" if job == "bronze" else "true")
         for scheme in ("s3", "s3a"):
-            store = settings[f"spark.delta.logStore.{scheme}.impl"]
+            store = told[f"spark.delta.logStore.{scheme}.impl"]
             assert store == "shopware.lakehouse.S3ConditionalLogStore"
-        assert settings["spark.dynamicAllocation.enabled"] == "false"
+        assert told["spark.dynamicAllocation.enabled"] == "false"
+        assert told[f"{driver}TIME_TRAVEL_HOURS"] == "720"
+
+
+@pytest.mark.parametrize("process", ["spark.emr-serverless.driverEnv.", "spark.executorEnv."])
+def test_a_job_calls_its_own_region_from_driver_and_executors(dev: Program, process: str) -> None:
+    [job] = dev.of(JOB)
+    told = {name.removeprefix(process): value for name, value in settings(job).items() if name.startswith(process)}
+
+    with environment(told):
+        assert regions(REGION) == all_in(REGION)
+    assert told["AWS_REGION"] == told["AWS_DEFAULT_REGION"] == REGION
+
+
+def test_what_spark_is_told_fits_what_emr_takes(dev: Program) -> None:
+    """Its API: up to 100 properties, values of 1 to 1 024 characters; its shell: options without a character of one."""
+    [job] = dev.of(JOB)
+    [defaults] = json.loads(job.at("configuration"))["applicationConfiguration"]
+
+    assert len(defaults["properties"]) <= 100
+    assert [name for name, value in defaults["properties"].items() if not 1 <= len(value) <= 1024] == []
+    assert re.fullmatch(r"[A-Za-z0-9 .=-]+", job.at("spark_parameters"))
+
+
+def test_delta_is_the_platforms_and_only_what_it_lacks_is_ours(dev: Program) -> None:
+    [job] = dev.of(JOB)
+    delta, *ours = settings(job)["spark.jars"].split(",")
+
+    assert delta == "/usr/share/aws/delta/lib/*.jar"
+    assert [jar.rpartition("/")[2] for jar in ours] == JARS
+
+
+@pytest.mark.parametrize(("cores", "memory", "heap"), [(1, 4, "2g"), (2, 8, "6g"), (16, 120, "118g")])
+def test_a_worker_has_the_memory_that_is_configured(cores: int, memory: int, heap: str) -> None:
+    """Heap and overhead together; by Spark's own overhead, a tenth, the largest would ask for more than there is."""
+    config = Compute(driver_cores=cores, driver_memory_gb=memory, executor_cores=cores, executor_memory_gb=memory)
+    words = _spark_parameters(config).split(" ")
+
+    for kind in ("driver", "executor"):
+        assert f"spark.{kind}.memory={heap}" in words
+        assert f"spark.{kind}.memoryOverhead=2g" in words
+
+
+def test_the_log_group_keeps_its_own_key(dev: Program) -> None:
+    """With a key in the job's logging EMR would ask for the right to associate it; the role has none."""
+    [job] = dev.of(JOB)
+    logging = json.loads(job.at("configuration"))["monitoringConfiguration"]["cloudWatchLoggingConfiguration"]
+    group = one(dev, "aws:cloudwatch/logGroup:LogGroup", "compute")
+
+    assert logging == {
+        "enabled": True,
+        "logGroupName": group.at("name"),
+        "logStreamNamePrefix": "all",
+        "logTypes": {"SPARK_DRIVER": ["STDOUT", "STDERR"]},
+    }
+    assert group.at("kmsKeyId").endswith(":key/keys-logs")
 
 
 def test_no_secret_and_no_credential_is_in_what_a_job_is_told(dev: Program) -> None:
