@@ -11,7 +11,8 @@ POLICY_INPUTS = ("policy", "assumeRolePolicy", "keyPolicy", "inlinePolicy")
 @dataclass(frozen=True)
 class Declared:
     """One resource; `id` is what others refer to it by, `kept` that destroying the stack leaves it, `adopted` the id of
-    the existing one that it takes over.
+    the existing one that it takes over, `after` the resources that it waits for, `replaced_by` the inputs whose change
+    makes another one.
     """
 
     type: str
@@ -20,6 +21,8 @@ class Declared:
     id: str = ""
     kept: bool = False
     adopted: str = ""
+    after: frozenset[str] = frozenset()
+    replaced_by: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         return f"{self.type} {self.name}"
@@ -37,9 +40,10 @@ class Declared:
 
 @dataclass(frozen=True)
 class Program:
-    """All resources of one stack."""
+    """All resources of one stack, and its outputs."""
 
     resources: Sequence[Declared]
+    outputs: Mapping[str, Any] = field(default_factory=dict)
 
     def of(self, *types: str) -> Iterator[Declared]:
         """The resources of these types."""

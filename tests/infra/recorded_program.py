@@ -10,6 +10,7 @@ from typing import Any
 import pulumi
 import yaml
 from pulumi.runtime.mocks import MockMonitor
+from pulumi.runtime.rpc import deserialize_properties
 
 from tests.infra.declared import Declared, Program
 
@@ -54,12 +55,24 @@ ANSWERS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+# What AWS adds to a resource, where the program uses it.
+MADE: Mapping[str, Mapping[str, Any]] = {
+    "aws:redshiftserverless/namespace:Namespace": {
+        "adminPasswordSecretArn": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:redshift!admin"
+    },
+    "aws:redshiftserverless/workgroup:Workgroup": {"endpoints": [{"address": "warehouse.example", "port": 5439}]},
+}
+
+
 class Recorder(pulumi.runtime.Mocks):
     """Creates everything at once, and remembers it."""
 
     def __init__(self) -> None:
         self.resources: list[Declared] = []
+        self.outputs: dict[str, Any] = {}
         self.kept: set[tuple[str, str]] = set()
+        self.after: dict[tuple[str, str], frozenset[str]] = {}
+        self.replaced_by: dict[tuple[str, str], frozenset[str]] = {}
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         """The resource with its inputs as outputs, an id and an ARN."""
@@ -67,10 +80,12 @@ class Recorder(pulumi.runtime.Mocks):
         service = args.typ.partition(":")[2].partition("/")[0]
         pattern = ARNS.get(args.typ, f"arn:aws:{service}:{REGION}:{ACCOUNT}:{{pulumi_name}}")
         known = _Known({**found, "pulumi_name": args.name})
-        outputs = {"arn": pattern.format_map(known), "keyId": args.name, **found}
+        outputs = {"arn": pattern.format_map(known), "keyId": args.name, **MADE.get(args.typ, {}), **found}
         identity = str(found.get("bucket", args.name)) if args.typ == "aws:s3/bucket:Bucket" else f"{args.name}-id"
-        kept = (args.typ, args.name) in self.kept
-        self.resources.append(Declared(args.typ, args.name, args.inputs, identity, kept, args.resource_id or ""))
+        key = (args.typ, args.name)
+        after, replaced_by = self.after.get(key, frozenset()), self.replaced_by.get(key, frozenset())
+        adopted = args.resource_id or ""
+        self.resources.append(Declared(*key, args.inputs, identity, key in self.kept, adopted, after, replaced_by))
         return identity, outputs
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
@@ -82,12 +97,29 @@ class _Monitor(MockMonitor):
     """Lets the recorder know what a resource's options say, which mocks are not told."""
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 (the engine's name)
-        """Notes what stays on destroy, and registers."""
+        """Notes what stays on destroy, what comes first and what makes another one, and registers."""
         recorder = self.mocks
         assert isinstance(recorder, Recorder), "another kind of mocks"
+        key = (request.type, request.name)
         if request.retainOnDelete:
-            recorder.kept.add((request.type, request.name))
+            recorder.kept.add(key)
+        recorder.after[key] = frozenset(_label(urn) for urn in request.dependencies)
+        recorder.replaced_by[key] = frozenset(request.replaceOnChanges)
         return super().RegisterResource(request)  # type: ignore[no-untyped-call]
+
+    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 (the engine's name)
+        """Notes the outputs of the stack, and registers."""
+        recorder = self.mocks
+        assert isinstance(recorder, Recorder), "another kind of mocks"
+        if "::pulumi:pulumi:Stack::" in request.urn:
+            recorder.outputs.update(deserialize_properties(request.outputs))
+        return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
+
+
+def _label(urn: str) -> str:
+    """A resource's type and name, as `Declared` is written."""
+    *_, types, name = urn.split("::")
+    return f"{types.rpartition('$')[2]} {name}"
 
 
 class _Known(dict[str, Any]):
@@ -128,7 +160,7 @@ def recorded(stack: str, **sections: Mapping[str, Any] | str) -> Program:
     pulumi.runtime.set_mocks(recorder, project=PROJECT, stack=stack, preview=False, monitor=_Monitor(recorder))
     pulumi.runtime.set_all_config(configuration)
     pulumi.runtime.test(declaration())()  # type: ignore[no-untyped-call]
-    return Program(recorder.resources)
+    return Program(recorder.resources, recorder.outputs)
 
 
 @functools.cache
