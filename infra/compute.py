@@ -7,6 +7,7 @@ import pulumi
 import pulumi_aws as aws
 
 from infra.catalog import SPECTRUM, Catalog
+from infra.config import Compute as ComputeConfig
 from infra.documents import Statement, document, statement, trust
 from infra.estate import Estate
 from infra.keys import READ, WRITE, Keys
@@ -17,6 +18,7 @@ from infra.storage import Storage
 from infra.streaming_job import StreamingJob, StreamingJobArgs
 from infra.streams import Streams
 from runtime.log_store import log_store_settings
+from runtime.region import VARIABLES as REGION_VARIABLES
 
 # One job for all layers, where `compute.together` asks for it.
 ALL = "all"
@@ -43,6 +45,10 @@ APPLICATION_PARTS = (
     "auto_stop_configuration",
 )
 ENVIRONMENT = "environment"
+# The Delta that EMR made for its own Spark; no job has it unless it says so.
+DELTA_JARS = "/usr/share/aws/delta/lib/*.jar"
+# Of a worker's memory, what is not Java's heap: Python, Arrow, Java itself.
+OVERHEAD_GB = 2
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,7 @@ class Compute(pulumi.ComponentResource):
             "LAKEHOUSE_SHUFFLE_PARTITIONS": str(
                 self._estate.config.compute.executors * self._estate.config.compute.executor_cores
             ),
+            "LAKEHOUSE_TIME_TRAVEL_HOURS": str(self._estate.config.retention.time_travel * 24),
             "LAKEHOUSE_CODE_VERSION": self._args.code.digest,
             VARIABLE: namespace(self._estate),
         }
@@ -155,28 +162,29 @@ class Compute(pulumi.ComponentResource):
         )
 
     def _job(self, job: str, application_id: pulumi.Output[str]) -> StreamingJob:
-        settings = self.settings(job)
-        names = list(settings)
-        parameters = pulumi.Output.all(
-            self._args.code.environment, self._args.code.jars, *(settings[name] for name in names)
-        ).apply(
-            lambda known: _spark_parameters(self._estate, known[0], known[1], dict(zip(names, known[2:], strict=True)))
-        )
-        logs = pulumi.Output.json_dumps(
+        configuration = pulumi.Output.json_dumps(
             {
+                # Not as options of `spark-submit`: EMR splits those as a shell does, and some values are JSON.
+                "applicationConfiguration": [
+                    {
+                        "classification": "spark-defaults",
+                        "properties": _spark_defaults(self._estate, self._args.code, self.settings(job)),
+                    }
+                ],
                 "monitoringConfiguration": {
                     "s3MonitoringConfiguration": {
                         "logUri": pulumi.Output.concat(self._args.storage.artifacts.uri, "/logs/streaming/"),
                         "encryptionKeyArn": self._args.keys.arn("artifacts"),
                     },
+                    # No key: the group has it. With one here EMR would associate it with the group before each run, in
+                    # the name of the job, which would then need the right to change the key of its own log.
                     "cloudWatchLoggingConfiguration": {
                         "enabled": True,
                         "logGroupName": self.log_group_name,
                         "logStreamNamePrefix": job,
-                        "encryptionKeyArn": self._args.keys.arn("logs"),
                         "logTypes": {"SPARK_DRIVER": ["STDOUT", "STDERR"]},
                     },
-                }
+                },
             },
             sort_keys=True,
         )
@@ -189,8 +197,8 @@ class Compute(pulumi.ComponentResource):
                 region=self._estate.config.region,
                 entry_point=self._args.code.entry_point,
                 arguments=[job],
-                spark_parameters=parameters,
-                configuration=logs,
+                spark_parameters=_spark_parameters(self._estate.config.compute),
+                configuration=configuration,
                 tags=dict(self._estate.tags),
             ),
             # Its role and its code are inputs; what lets it reach and write anything is not. It starts after that, and
@@ -286,30 +294,36 @@ def job_statements(
     return found
 
 
-def _spark_parameters(estate: Estate, environment: str, jars: str, settings: Mapping[str, str]) -> str:
-    """`spark-submit`'s options; settings reach the driver, and those of S3 and Kinesis the executors too."""
-    config = estate.config.compute
+def _spark_parameters(config: ComputeConfig) -> str:
+    """`spark-submit`'s options: the sizes. A worker's memory is exactly what is configured: Spark would add a tenth to
+    the heap, which the largest workers do not have, and Python and Arrow need more than a tenth of the small ones.
+    """
     values = {
-        "spark.archives": f"{environment}#{ENVIRONMENT}",
-        "spark.jars": jars,
-        "spark.driver.cores": str(config.driver_cores),
-        "spark.driver.memory": f"{config.driver_memory_gb - 2}g",
-        "spark.executor.cores": str(config.executor_cores),
-        "spark.executor.memory": f"{config.executor_memory_gb - 2}g",
-        "spark.executor.instances": str(config.executors),
+        "spark.driver.cores": config.driver_cores,
+        "spark.driver.memory": f"{config.driver_memory_gb - OVERHEAD_GB}g",
+        "spark.driver.memoryOverhead": f"{OVERHEAD_GB}g",
+        "spark.executor.cores": config.executor_cores,
+        "spark.executor.memory": f"{config.executor_memory_gb - OVERHEAD_GB}g",
+        "spark.executor.memoryOverhead": f"{OVERHEAD_GB}g",
+        "spark.executor.instances": config.executors,
         "spark.dynamicAllocation.enabled": "false",
+    }
+    return " ".join(f"--conf {name}={value}" for name, value in values.items())
+
+
+def _spark_defaults(
+    estate: Estate, code: Code, settings: Mapping[str, pulumi.Input[str]]
+) -> Mapping[str, pulumi.Input[str]]:
+    """What Spark loads; settings reach the driver, and those of S3 and Kinesis the executors too."""
+    executors = {VARIABLE: settings[VARIABLE], **dict.fromkeys(REGION_VARIABLES, estate.config.region)}
+    return {
+        "spark.archives": pulumi.Output.concat(code.environment, f"#{ENVIRONMENT}"),
+        "spark.jars": pulumi.Output.concat(DELTA_JARS, ",", code.jars),
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         **log_store_settings(),
         "spark.emr-serverless.driverEnv.PYTHONPATH": f"./{ENVIRONMENT}",
         "spark.executorEnv.PYTHONPATH": f"./{ENVIRONMENT}",
-        **{f"spark.emr-serverless.driverEnv.{name}": value for name, value in settings.items()},
-        f"spark.executorEnv.{VARIABLE}": settings[VARIABLE],
-        "spark.executorEnv.AWS_REGION": estate.config.region,
-        "spark.emr-serverless.driverEnv.AWS_REGION": estate.config.region,
+        **{f"spark.emr-serverless.driverEnv.{name}": value for name, value in {**settings, **executors}.items()},
+        **{f"spark.executorEnv.{name}": value for name, value in executors.items()},
     }
-    return " ".join(f"--conf {name}={_quoted(value)}" for name, value in values.items())
-
-
-def _quoted(value: str) -> str:
-    return "'" + value + "'" if any(character in value for character in ' "{}') else value
