@@ -133,24 +133,26 @@ def test_random_crashes_reshards_expiring_parents_and_arrivals_lose_and_double_n
 
 def expire_drained(stream: FakeKinesis, query: Query) -> list[str]:
     """Lets the retention pass of shards that need not be read any more, a parent's before its children's."""
-    drained = sorted(drained_shards(query) & stream.shards.keys())
+    drained = sorted(drained_shards(stream, query) & stream.shards.keys())
     expired = [name for name in drained if stream.shards.keys().isdisjoint(stream.shards[name].parents)]
     for name in expired:
         stream.expire(name)
     return expired
 
 
-def drained_shards(query: Query) -> set[str]:
-    """The shards that no batch has to read any more, as the offsets and the entries of committed batches say."""
-    offsets = [Offset.from_json(json.loads(each)) for each in query.offsets]
-    if not offsets:
-        return set()
-    left = {name for name, position in offsets[-1].shards.items() if not position.finished}
-    entries = [
-        path for number in range(query.committed) for path in Path(query.options["ledger"]).glob(f"{number + 1}/*")
-    ]
-    ended = {path.stem for path in entries if json.loads(path.read_text())["end"].get("finished")}
-    return {name for offset in offsets for name in offset.shards} - left | ended
+def drained_shards(stream: FakeKinesis, query: Query) -> set[str]:
+    """The shards that no batch has to read any more, as the last offset and the entries of committed batches say."""
+    positions = Offset.from_json(json.loads(query.offsets[-1])).shards if query.offsets else {}
+    ended = {name for name, position in positions.items() if position.finished}
+    for number in range(query.committed):
+        for path in Path(query.options["ledger"]).glob(f"{number + 1}/*.json"):
+            ended |= {path.stem} if json.loads(path.read_text())["end"].get("finished") else set()
+    waiting = [*positions]  # Where an offset has a shard, it is done with the shard's ancestors.
+    while waiting:
+        parents = stream.shards[each].parents if (each := waiting.pop()) in stream.shards else ()
+        ended |= (new := set(parents) & stream.shards.keys() - positions.keys())
+        waiting += new
+    return ended
 
 
 def test_a_retried_task_reads_the_range_of_the_first_attempt(stream: FakeKinesis, query: Query) -> None:
