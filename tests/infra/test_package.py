@@ -7,7 +7,8 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-from infra.packaging import _pack, _wheel, _wheels
+from infra.packaging import _jars, _pack, _requirements, _wheel, _wheels
+from runtime.log_store import log_store_jar
 
 
 def environment(folder: Path, seconds: int) -> Path:
@@ -34,16 +35,30 @@ def test_an_archive_tells_nothing_of_when_and_where_it_was_made(tmp_path: Path) 
 
 
 def test_two_wheels_of_the_same_sources_are_the_same_and_hold_jobs_and_contracts(tmp_path: Path) -> None:
+    """And nothing else: a change of the estate, of a local command or of the README is no new version of the jobs."""
     first, second = (_wheel(tmp_path / name) for name in ("one", "two"))
     assert first.read_bytes() == second.read_bytes()
+    root = Path(__file__).resolve().parents[2]
     with zipfile.ZipFile(first) as wheel:
         names = set(wheel.namelist())
-    root = Path(__file__).resolve().parents[2]
+        metadata = wheel.read("shopware_lakehouse-0.1.0.dist-info/METADATA").decode()
+    assert (root / "README.md").read_text(encoding="utf-8").splitlines()[0] not in metadata
     packages = ("lakehouse", "runtime", "streaming", "batch")
     ours = {str(file.relative_to(root)) for each in packages for file in (root / each).rglob("*.py")}
     ours |= {str(file.relative_to(root)) for file in (root / "contracts").glob("*.odcs.yaml")}
     assert ours - names == set()
+    assert {name.partition("/")[0] for name in names} == {*packages, "contracts", "shopware_lakehouse-0.1.0.dist-info"}
     assert "batch/reconciliation/reconcile.py" in names
+
+
+def test_jobs_bring_what_their_platforms_lack_and_no_second_delta_spark_or_s3a(tmp_path: Path) -> None:
+    cloud, log_store = _jars()
+    assert cloud.name == "spark-hadoop-cloud_2.13-4.1.1.jar"
+    assert log_store == log_store_jar()
+    locked = {line.partition("==")[0] for line in _requirements(tmp_path).read_text().splitlines() if "==" in line}
+    # The Python side of Delta, which the platforms have only inside a jar.
+    assert {"delta-spark", "boto3", "obstore", "pyarrow"} <= locked
+    assert not locked & {"pyspark", "py4j", "pulumi", "duckdb", "dash"}
 
 
 def test_the_zip_of_wheels_is_what_glue_installs_without_an_index(tmp_path: Path) -> None:
