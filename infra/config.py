@@ -5,6 +5,7 @@ A wrong value fails here, before any resource is touched, with its key, the valu
 
 import ipaddress
 import json
+import re
 from collections.abc import Collection
 from typing import Annotated, Literal, Self
 
@@ -34,12 +35,23 @@ def _network(value: str) -> str:
     return value
 
 
+def _client(value: str) -> str:
+    """A security group, or a range of private addresses."""
+    if not re.fullmatch(r"sg-[0-9a-f]{8,17}", value):
+        network = ipaddress.IPv4Network(value)
+        if not any(network.subnet_of(each) for each in PRIVATE):
+            raise ValueError("give a security group (sg-…) or a range within 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16")
+    return value
+
+
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,23}$")]
 Arn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:\d{0,12}:.+$")]
 Email = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
 Cidr = Annotated[str, StringConstraints(pattern=r"^10\.\d{1,3}\.0\.0/16$"), AfterValidator(_network)]
+Client = Annotated[str, AfterValidator(_client)]
 GroupId = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{10}-)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 Region = Annotated[str, StringConstraints(pattern=r"^[^'\"\\\s]([^'\"\\]{0,62}[^'\"\\\s])?$")]
+PRIVATE = tuple(ipaddress.IPv4Network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 WAREHOUSE_ZONES = 3
 # By vCPU: least, most and step of a worker's memory. One core could have 2 GB, but Spark is given 2 less than that.
 WORKER_MEMORY_GB = {1: (4, 8, 1), 2: (4, 16, 1), 4: (8, 30, 1), 8: (16, 60, 4), 16: (32, 120, 8)}
@@ -148,6 +160,9 @@ class EstateConfig(Section):
     monthly_budget_usd: int = Field(300, ge=1, description="The budget behind the cost alerts.")
     redshift_base_capacity: Annotated[Literal[4, 8, 16, 32, 64, 128], BeforeValidator(_number)] = Field(
         8, description="RPUs of the warehouse."
+    )
+    warehouse_clients: tuple[Client, ...] = Field(
+        (), description="Who may connect to the warehouse: security groups and private address ranges; none: nobody."
     )
     redshift_hours_a_day: int = Field(4, ge=1, le=24, description="RPU hours a day before queries are refused.")
     athena_scan_limit_gb: int = Field(10, ge=1, le=10_000, description="Most that one Athena query may read.")

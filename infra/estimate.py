@@ -13,7 +13,7 @@ import yaml
 from infra.alarms import streaming_layers
 from infra.config import KEY_PREFIX, EstateConfig
 from infra.keys import DOMAINS
-from infra.network import INTERFACES
+from infra.network import interfaces
 from infra.prices import PRICES
 from lakehouse.contracts import Contracts, load_contracts
 from lakehouse.policies import role_names
@@ -104,7 +104,7 @@ def bill(config: EstateConfig, contracts: Contracts, load: Load) -> list[Line]:
 def _base(config: EstateConfig) -> list[Line]:
     return [
         Line("keys", "one for each domain", len(DOMAINS), "KMS key"),
-        Line("network", "interface endpoints", len(INTERFACES) * config.availability_zones * HOURS,
+        Line("network", "interface endpoints", len(interfaces(config)) * config.availability_zones * HOURS,
              "interface endpoint"),
     ]  # fmt: skip
 

@@ -1,11 +1,13 @@
 """The private network that the jobs run in: no way in from the internet, and none out to it."""
 
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
 
+from infra.config import EstateConfig
 from infra.documents import document, statement, trust
 from infra.estate import Estate
 from infra.keys import Keys
@@ -21,6 +23,8 @@ INTERFACES = {
     "monitoring": "jobs send their metrics",
     "sts": "jobs take their roles",
 }
+# With enhanced routing the warehouse asks Lake Formation through the network as well.
+OF_WAREHOUSE = {"lakeformation": "the warehouse asks what Spectrum may read"}
 GATEWAYS = ("s3",)
 
 
@@ -96,7 +100,7 @@ class Network(pulumi.ComponentResource):
 
     def _endpoints(self, routes: pulumi.Output[str]) -> list[pulumi.Output[str]]:
         region = self._estate.config.region
-        for service in INTERFACES:
+        for service in interfaces(self._estate.config):
             aws.ec2.VpcEndpoint(
                 f"{self._name}-{service}",
                 vpc_id=self.vpc_id,
@@ -129,16 +133,19 @@ class Network(pulumi.ComponentResource):
         self._in("jobs-from-jobs", jobs, None, jobs)
         self._out("jobs-to-jobs", jobs, None, to=jobs)
         warehouse = self.warehouse_security_group_id
-        self._in("warehouse-from-jobs", warehouse, REDSHIFT, jobs)
+        for client in self._estate.config.warehouse_clients:
+            self._in(f"warehouse-from-{client}", warehouse, REDSHIFT, client)
         self._out("warehouse-to-s3", warehouse, HTTPS, prefix_list=prefix_lists[0])
         self._out("warehouse-to-endpoints", warehouse, HTTPS, to=endpoints)
         self._in("endpoints-from-warehouse", endpoints, HTTPS, warehouse)
 
-    def _in(self, name: str, group: pulumi.Output[str], port: int | None, source: pulumi.Output[str]) -> None:
+    def _in(self, name: str, group: pulumi.Output[str], port: int | None, source: pulumi.Input[str]) -> None:
+        addresses = isinstance(source, str) and "/" in source
         aws.vpc.SecurityGroupIngressRule(
             f"{self._name}-{name}",
             security_group_id=group,
-            referenced_security_group_id=source,
+            referenced_security_group_id=None if addresses else source,
+            cidr_ipv4=source if addresses else None,
             ip_protocol="tcp",
             from_port=0 if port is None else port,
             to_port=65535 if port is None else port,
@@ -196,3 +203,8 @@ class Network(pulumi.ComponentResource):
             iam_role_arn=role.arn,
             opts=self._child,
         )
+
+
+def interfaces(config: EstateConfig) -> Mapping[str, str]:
+    """The AWS services with an interface endpoint, and why each has one."""
+    return {**INTERFACES, **(OF_WAREHOUSE if config.switches.warehouse else {})}

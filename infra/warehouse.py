@@ -1,6 +1,7 @@
 """Redshift Serverless over gold and silver: a private warehouse that reads the lake through Spectrum."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from lakehouse.policies import Access, role_names
 DATABASE, ADMINISTRATOR, PORT = "lakehouse", "lakehouse_admin", 5439
 SQL = Path(__file__).with_name("sql")
 SCHEMA = "lake"
+ODBC_DRIVER = "Amazon Redshift ODBC Driver (x64)"
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,14 @@ class Warehouse(pulumi.ComponentResource):
         self.workgroup_name = workgroup.workgroup_name
         host = workgroup.endpoints.apply(lambda found: str(found[0].address) if found else "")
         self.endpoint = pulumi.Output.concat(host, f":{PORT}/{DATABASE}")
-        self.jdbc_url = pulumi.Output.concat("jdbc:redshift://", self.endpoint)
-        self._apply_sql()
+        # With IAM: who connects needs a team's role and no password.
+        self.jdbc_url = pulumi.Output.concat("jdbc:redshift:iam://", self.endpoint)
+        self.odbc = pulumi.Output.concat(
+            f"Driver={{{ODBC_DRIVER}}};Server=", host, f";Port={PORT};Database={DATABASE};IAM=1;SSLMode=verify-full"
+        )
+        self.secret_arn = namespace.admin_password_secret_arn
+        self._may_connect(workgroup)
+        self._apply_sql(self.secret_arn)
         self.register_outputs({"endpoint": self.endpoint})
 
     def _role(self) -> aws.iam.Role:
@@ -141,14 +149,19 @@ class Warehouse(pulumi.ComponentResource):
             use_table(name, role.arn, (DESCRIBE, SELECT), database, table.name, own)
             opt_in(name, self._estate, role.arn, database, table.name, own)
 
-    def _apply_sql(self) -> None:
-        """One statement after the other; a statement is a resource named by its content, so only changed ones run."""
+    def _apply_sql(self, secret_arn: pulumi.Output[str]) -> None:
+        """One statement after the other, as the administrator: nobody else may make schemas and roles.
+
+        A statement is known by its text and by the digest of the script that it belongs to, so what differs runs again,
+        and with a changed procedure its call. All can run again at any time, and do after a `pulumi refresh` that comes
+        more than a day later: Redshift then no longer knows the results.
+        """
         before: list[pulumi.Resource] = []
-        for number, text in enumerate(self._statements()):
-            digest = text.apply(lambda known: hashlib.sha256(known.encode()).hexdigest()[:12])
+        for number, (text, digest) in enumerate(self._statements()):
             applied = aws.redshiftdata.Statement(
                 f"{self._name}-{number:03}",
                 workgroup_name=self.workgroup_name,
+                secret_arn=secret_arn,
                 database=DATABASE,
                 sql=text,
                 statement_name=digest,
@@ -156,21 +169,35 @@ class Warehouse(pulumi.ComponentResource):
             )
             before = [applied]
 
-    def _statements(self) -> list[pulumi.Output[str]]:
-        """The external schema, then for each team its role, its views and the right to read them."""
-        known = [self._args.catalog.databases[SPECTRUM], self.spectrum_role.arn]
-        schema = (SQL / "external_schema.sql").read_text(encoding="utf-8")
-        found = [
-            pulumi.Output.all(*known).apply(lambda each: schema.format(schema=SCHEMA, database=each[0], role=each[1]))
+    def _statements(self) -> list[tuple[pulumi.Input[str], pulumi.Input[str]]]:
+        """Each with its script's digest: what contracts no longer grant goes first, then comes the external schema, and
+        for each team its role, its views and the right to read them.
+        """
+        schema = pulumi.Output.all(self._args.catalog.databases[SPECTRUM], self.spectrum_role.arn).apply(
+            lambda known: _script("external_schema").format(schema=SCHEMA, database=known[0], role=known[1]).strip()
+        )
+        teams = role_names(self._estate.contracts)
+        granted = [each for each in self._estate.access if each.table in self._args.catalog.spectrum_tables]
+        scripts = [
+            withdrawal(teams, granted),
+            *(_script("team").format(team=team) for team in teams),
+            *(view_of(access, _script("view")) for access in granted),
         ]
-        team_sql = (SQL / "team.sql").read_text(encoding="utf-8")
-        for team in role_names(self._estate.contracts):
-            found += [pulumi.Output.from_input(text) for text in _parts(team_sql.format(team=team))]
-        view_sql = (SQL / "view.sql").read_text(encoding="utf-8")
-        for access in self._estate.access:
-            if access.table in self._args.catalog.spectrum_tables:
-                found += [pulumi.Output.from_input(text) for text in _parts(view_of(access, view_sql))]
-        return found
+        found = [(text, _digest(script)) for script in scripts for text in parts(script)]
+        return [*found[: len(parts(scripts[0]))], (schema, schema.apply(_digest)), *found[len(parts(scripts[0])) :]]
+
+    def _may_connect(self, workgroup: aws.redshiftserverless.Workgroup) -> None:
+        """A team's role gets a password of Redshift for itself. Its tag RedshiftDbRoles (`infra/governance.py`) makes
+        it a member of the team's database role.
+        """
+        actions = ["redshift-serverless:GetCredentials", "redshift-serverless:GetWorkgroup"]
+        for team, role in self._args.governance.team_roles.items():
+            aws.iam.RolePolicy(
+                f"{self._name}-{team}",
+                role=role.id,
+                policy=document(statement("ConnectToWarehouse", actions, [workgroup.arn])),
+                opts=self._child,
+            )
 
 
 def view_of(access: Access, template: str) -> str:
@@ -181,6 +208,20 @@ def view_of(access: Access, template: str) -> str:
     return template.format(team=access.role, table=name, schema=SCHEMA, columns=columns, rows=rows)
 
 
-def _parts(text: str) -> list[str]:
-    """The statements of a script: Redshift's Data API takes one at a time."""
-    return [part.strip() for part in text.split(";\n") if part.strip()]
+def withdrawal(teams: Sequence[str], granted: Sequence[Access]) -> str:
+    """Drops every team's view that is not granted any more; of teams that are no more, the role and the schema."""
+    views = ", ".join(f"'{each.role}.{each.table.partition('.')[2]}'" for each in granted)
+    return _script("withdraw").format(views=views, teams=", ".join(f"'{team}'" for team in teams))
+
+
+def parts(script: str) -> list[str]:
+    """The statements of a script, which blank lines part: Redshift's Data API takes one at a time."""
+    return [part.strip().removesuffix(";") for part in script.split("\n\n")]
+
+
+def _script(name: str) -> str:
+    return (SQL / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pulumi
 import yaml
 from pulumi.runtime.mocks import MockMonitor
-from pulumi.runtime.rpc import deserialize_properties
 
 from tests.infra.declared import Declared, Program
 
@@ -88,6 +88,10 @@ class Recorder(pulumi.runtime.Mocks):
         self.resources.append(Declared(*key, args.inputs, identity, key in self.kept, adopted, after, replaced_by))
         return identity, outputs
 
+    def export(self, name: str, value: Any) -> None:
+        """Remembers an output of the stack: without an engine nobody asks for any."""
+        pulumi.Output.from_input(value).apply(lambda known: self.outputs.update({name: known}))
+
     def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
         """What AWS would say to a question of the program; nothing where nobody asked before."""
         return {**args.args, **ANSWERS.get(args.token, {})}, []
@@ -106,14 +110,6 @@ class _Monitor(MockMonitor):
         recorder.after[key] = frozenset(_label(urn) for urn in request.dependencies)
         recorder.replaced_by[key] = frozenset(request.replaceOnChanges)
         return super().RegisterResource(request)  # type: ignore[no-untyped-call]
-
-    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 (the engine's name)
-        """Notes the outputs of the stack, and registers."""
-        recorder = self.mocks
-        assert isinstance(recorder, Recorder), "another kind of mocks"
-        if "::pulumi:pulumi:Stack::" in request.urn:
-            recorder.outputs.update(deserialize_properties(request.outputs))
-        return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
 
 
 def _label(urn: str) -> str:
@@ -159,7 +155,8 @@ def recorded(stack: str, **sections: Mapping[str, Any] | str) -> Program:
     recorder = Recorder()
     pulumi.runtime.set_mocks(recorder, project=PROJECT, stack=stack, preview=False, monitor=_Monitor(recorder))
     pulumi.runtime.set_all_config(configuration)
-    pulumi.runtime.test(declaration())()  # type: ignore[no-untyped-call]
+    with patch.object(pulumi, "export", recorder.export):
+        pulumi.runtime.test(declaration())()  # type: ignore[no-untyped-call]
     return Program(recorder.resources, recorder.outputs)
 
 

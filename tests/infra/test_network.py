@@ -1,6 +1,7 @@
 """The network: no way in or out but to the services that jobs call, and every packet on record."""
 
 import ipaddress
+import json
 
 import pytest
 
@@ -39,13 +40,33 @@ def test_subnets_lie_in_the_network_and_beside_each_other(program: Program) -> N
 def test_there_is_an_endpoint_for_each_service_in_each_zone_of_the_jobs(stack: str, zones: int) -> None:
     found = {
         each.at("serviceName").rpartition(".")[2]: (each.at("vpcEndpointType"), len(each.at("subnetIds") or ()))
-        for each in recorded(stack).of(ENDPOINT)
+        for each in recorded(stack, switches={"warehouse": False}).of(ENDPOINT)
     }
-    interfaces = ("kinesis-streams", "glue", "kms", "logs", "monitoring", "sts")
+    interfaces = ["kinesis-streams", "glue", "kms", "logs", "monitoring", "sts"]
     assert found == {
         **dict.fromkeys(interfaces, ("Interface", zones)),
         "s3": ("Gateway", 0),
     }
+
+
+def test_the_warehouse_reaches_lake_formation_through_the_network() -> None:
+    for on in (True, False):
+        services = {
+            each.at("serviceName").rpartition(".")[2]
+            for each in recorded("dev", switches={"warehouse": on}).of(ENDPOINT)
+        }
+        assert ("lakeformation" in services) == on
+
+
+def test_who_is_configured_may_connect_to_the_warehouse_and_nobody_else() -> None:
+    clients = ["10.7.0.0/16", "sg-0123456789abcdef0"]
+    program = recorded("dev", warehouse_clients=json.dumps(clients), switches={"warehouse": True})
+    found = [each for each in program.of(INTO) if each.at("securityGroupId") == "network-warehouse-id"]
+
+    assert {(each.at("fromPort"), each.at("toPort")) for each in found} == {(5439, 5439)}
+    assert [(each.at("cidrIpv4"), each.at("referencedSecurityGroupId")) for each in found] == [
+        ("10.7.0.0/16", None), (None, "sg-0123456789abcdef0"),
+    ]  # fmt: skip
 
 
 def test_who_may_talk_to_whom(program: Program) -> None:
@@ -67,7 +88,6 @@ def test_who_may_talk_to_whom(program: Program) -> None:
         ("endpoints", "jobs", 443),
         ("endpoints", "warehouse", 443),
         ("jobs", "jobs", 65535),
-        ("warehouse", "jobs", 5439),
     }
     assert said(OUT) == {
         ("jobs", "endpoints", 443),

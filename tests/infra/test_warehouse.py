@@ -9,9 +9,9 @@ import pytest
 import sqlglot
 from sqlglot import expressions
 
-from infra.warehouse import SCHEMA
+from infra.warehouse import SCHEMA, withdrawal
 from lakehouse.contracts import load_contracts
-from lakehouse.policies import access, all_access, role_names
+from lakehouse.policies import Access, access, all_access, role_names
 from lakehouse.settings import CONTRACTS
 from tests.infra.declared import Program
 from tests.infra.operations import one
@@ -28,7 +28,7 @@ SILVER = {"validated_pos", "enriched_inventory", "sessionized_web_logs", "custom
 # In the one external schema no two tables have one name.
 LAYER = {**dict.fromkeys(GOLD, "gold"), **dict.fromkeys(SILVER, "silver")}
 READ = ("gold.", "silver.")
-AGAIN = re.compile(r"CREATE (EXTERNAL )?SCHEMA IF NOT EXISTS |CREATE OR REPLACE (VIEW|PROCEDURE) |CALL |GRANT ")
+AGAIN = re.compile(r"CREATE (EXTERNAL )?SCHEMA IF NOT EXISTS |CREATE OR REPLACE PROCEDURE |CALL |GRANT ")
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,49 @@ def test_every_statement_can_run_again(statements: Sequence[str]) -> None:
     assert [text for text in statements if not AGAIN.match(text)] == []
     made = Counter(found for text in statements for found in re.findall(r"^CREATE [A-Z ]*?(\S+)(?: AS|\(\)|$)", text))
     assert [name for name, times in made.items() if times > 1] == []
+    called = {text.removeprefix("CALL ") for text in statements if text.startswith("CALL ")}
+    assert called == {text.split()[4] for text in statements if text.startswith("CREATE OR REPLACE PROCEDURE ")}
+
+
+def test_statements_run_as_the_administrator_one_after_the_other(program: Program) -> None:
+    secret = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:redshift!admin"
+    assert {each.at("secretArn") for each in program.of(STATEMENT)} == {secret}
+
+
+def test_a_changed_procedure_is_called_again(statements: Sequence[str], program: Program) -> None:
+    """A call reads the same whatever its procedure does: what differs is the name, made from the whole script."""
+    names = {each.at("sql"): each.at("statementName") for each in program.of(STATEMENT)}
+    for text in statements:
+        if text.startswith("CREATE OR REPLACE PROCEDURE "):
+            assert names[text] == names[f"CALL {text.split()[4]}"]
+
+
+def granted() -> Access:
+    return next(each for each in all_access(CONTRACT) if each.table == "gold.sales_kpis")
+
+
+def test_what_contracts_no_longer_grant_is_dropped_first(statements: Sequence[str]) -> None:
+    """Every team's view but those granted now goes, and with a team that is no more its role and schema."""
+    schema, procedure, call = statements[:3]
+    kept = sorted(f"{each.role}.{each.table.partition('.')[2]}" for each in all_access(CONTRACT)
+                  if each.table.startswith(READ))  # fmt: skip
+    assert (schema, call) == ("CREATE SCHEMA IF NOT EXISTS estate", "CALL estate.withdraw()")
+    views = re.findall(r"viewname NOT IN \((.*)\)", procedure)
+    assert [sorted(each.strip("' ") for each in found.split(",")) for found in views] == [kept]
+    teams = re.findall(r"nspname NOT IN \((.*)\)", procedure)
+    assert [[each.strip("' ") for each in found.split(",")] for found in teams] == [list(role_names(CONTRACT))]
+    assert "EXECUTE 'DROP VIEW ' || quote_ident(leftover.team) || '.' || quote_ident(leftover.name);" in procedure
+    assert "EXECUTE 'DROP ROLE ' || quote_ident(leftover.team) || ' FORCE';" in procedure
+
+
+def test_withdrawing_a_grant_drops_its_view() -> None:
+    before = [each for each in all_access(CONTRACT) if each.table.startswith(READ)]
+    after = [each for each in before if (each.role, each.table) != (granted().role, "gold.sales_kpis")]
+    view = f"'{granted().role}.sales_kpis'"
+    old, new = (withdrawal(role_names(CONTRACT), each) for each in (before, after))
+
+    assert view in old
+    assert view not in new
 
 
 def test_a_role_is_made_only_where_there_is_none(statements: Sequence[str]) -> None:
@@ -54,6 +97,15 @@ def test_a_role_is_made_only_where_there_is_none(statements: Sequence[str]) -> N
         body = next(text for text in statements if text.startswith(f"CREATE OR REPLACE PROCEDURE {team}.ensure_role"))
         assert f"IF NOT EXISTS (SELECT 1 FROM svv_roles WHERE role_name = '{team}') THEN" in body
         assert f"CALL {team}.ensure_role()" in statements
+
+
+def test_a_teams_role_may_connect_and_becomes_a_member_of_its_database_role(program: Program) -> None:
+    workgroup = f"arn:aws:redshift-serverless:{REGION}:{ACCOUNT}:workgroup/w-1"
+    for team in role_names(CONTRACT):
+        assert one(program, "aws:iam/role:Role", f"governance-{team}").at("tags", "RedshiftDbRoles") == team
+        [allowed] = json.loads(one(program, POLICY, f"warehouse-{team}").at("policy"))["Statement"]
+        assert allowed["Action"] == ["redshift-serverless:GetCredentials", "redshift-serverless:GetWorkgroup"]
+        assert allowed["Resource"] == [workgroup]
 
 
 def test_applying_the_program_twice_says_the_same(statements: Sequence[str]) -> None:
@@ -65,8 +117,8 @@ def test_applying_the_program_twice_says_the_same(statements: Sequence[str]) -> 
 def test_a_view_shows_a_team_its_columns_and_rows_and_nothing_else(statements: Sequence[str]) -> None:
     views = {}
     for text in statements:
-        if text.startswith("CREATE OR REPLACE VIEW "):
-            parsed = sqlglot.parse_one(text.removesuffix(" WITH NO SCHEMA BINDING"), read="redshift")
+        for view in re.findall(r"  (CREATE VIEW .*) WITH NO SCHEMA BINDING;\n", text):
+            parsed = sqlglot.parse_one(view, read="redshift")
             select = parsed.expression
             assert isinstance(select, expressions.Select)
             team, table = parsed.this.db, parsed.this.name
@@ -74,13 +126,15 @@ def test_a_view_shows_a_team_its_columns_and_rows_and_nothing_else(statements: S
             source = select.find(expressions.Table)
             assert source is not None
             assert (source.db, source.name) == (SCHEMA, table)
+            # Another set of columns is no replacement: the old view goes, in the same transaction.
+            assert text.index(f"DROP VIEW IF EXISTS {team}.{table};") < text.index(view)
 
     assert set(views) == {(each.role, each.table) for each in all_access(CONTRACT) if each.table.startswith(READ)}
     for (team, table), (columns, rows) in views.items():
-        granted = access(CONTRACT, team, table)
-        assert granted is not None
-        assert columns == list(granted.columns)
-        assert rows == sqlglot.parse_one(granted.row_filter or "true", read="redshift")
+        allowed = access(CONTRACT, team, table)
+        assert allowed is not None
+        assert columns == list(allowed.columns)
+        assert rows == sqlglot.parse_one(allowed.row_filter or "true", read="redshift")
 
 
 def test_a_team_is_granted_its_own_schema_and_views_only(statements: Sequence[str]) -> None:
@@ -91,7 +145,7 @@ def test_a_team_is_granted_its_own_schema_and_views_only(statements: Sequence[st
         if each.table.startswith(READ)
     }
 
-    assert {text.rstrip(";") for text in statements if text.startswith("GRANT")} == schemas | views
+    assert set(re.findall(r"GRANT [^;]*", ";".join(statements))) == schemas | views
 
 
 def test_spectrum_reads_gold_and_silver_through_lake_formation_and_nothing_else(program: Program) -> None:
@@ -118,3 +172,14 @@ def test_the_workgroup_has_the_three_zones_that_it_needs_even_where_the_jobs_hav
     assert zones == [f"{REGION}a", f"{REGION}b", f"{REGION}c"]
     assert len(one(program, WORKGROUP).at("subnetIds")) == 3
     assert len(list(recorded("dev").of(SUBNET))) == 1
+
+
+def test_tools_connect_with_a_teams_role_and_no_password() -> None:
+    told = recorded("dev", switches={"warehouse": True}).outputs
+
+    assert told["warehouseJdbc"] == "jdbc:redshift:iam://warehouse.example:5439/lakehouse"
+    assert told["warehouseOdbc"] == (
+        "Driver={Amazon Redshift ODBC Driver (x64)};Server=warehouse.example;Port=5439;Database=lakehouse;IAM=1;"
+        "SSLMode=verify-full"
+    )
+    assert told["warehouseSecret"] == f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:redshift!admin"
