@@ -106,7 +106,10 @@ class ShardReader:
         return Reading(entry, batches)
 
     def read_exactly(self, entry: Entry) -> Reading:
-        """The entry's range again. Raises DataLossError when it is not all there any more and failOnDataLoss is on."""
+        """The entry's range again, with the gap in it when it is not all there any more.
+
+        Raises DataLossError for such a gap when failOnDataLoss is on.
+        """
         if entry.records == 0:
             return Reading(entry, [])
         batches: list[pa.RecordBatch] = []
@@ -127,10 +130,11 @@ class ShardReader:
             for _ in self._pages(iterator, min(PAGE_RECORDS, entry.records), more):
                 pass
         except (NotFound, PositionRefused) as error:
-            self._lost(f"the range is gone ({error})")
+            return Reading(entry, batches, self._lost(f"the range is gone ({error})"))
+        gap = None
         if found != entry.records or int(self._reached.value or 0) < last:
-            self._lost(f"{found} of the {entry.records} records up to {entry.end.value} were found again")
-        return Reading(entry, batches)
+            gap = self._lost(f"{found} of the {entry.records} records up to {entry.end.value} were found again")
+        return Reading(entry, batches, gap)
 
     def _pages(self, iterator: str, limit: int, room: Callable[[Page], int]) -> Iterator[Page]:
         """Pages in order, the next one under way while the caller works on this one.

@@ -3,9 +3,10 @@
 Kinesis cannot say what a shard's latest record is, so the task that reads a shard decides where its batch ends. It
 writes that end here, put-if-absent, before it hands over a row. The folder belongs to one query's checkpoint:
 
-    <epoch>/<shard>.json   what the epoch took from the shard, and where the next epoch goes on
-    idle.json              until when a stream without new records was seen to have none
-    resume.json            where a new query goes on behind records that an earlier checkpoint brought into its sink
+    <epoch>/<shard>.json       what the epoch took from the shard, and where the next epoch goes on
+    <epoch>/<shard>.gap.json   which of it had left the stream when the range was read once more
+    idle.json                  until when a stream without new records was seen to have none
+    resume.json                where a new query goes on behind records that an earlier checkpoint brought into its sink
 """
 
 import json
@@ -27,6 +28,13 @@ KEPT_EPOCHS = 100
 CONNECTIONS = 16
 IDLE = "idle.json"
 RESUME = "resume.json"
+GAP = ".gap.json"
+# How a query goes on without its ledger.
+ANEW = (
+    "Put the ledger folder back from a copy, or start with a new checkpoint folder: the lake's bronze query then goes "
+    "on behind the records of its table (docs/operating.md); another query needs initialPosition AT_TIMESTAMP a little "
+    "before the last record in its sink (what is read twice is settled there by record_id)"
+)
 
 
 class LedgerError(LakehouseError):
@@ -71,18 +79,16 @@ class Entry:
             start, end = Position.from_json(content.pop("start")), Position.from_json(content.pop("end"))
             return cls(start=start, end=end, **content)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise LedgerError(
-                f"ledger entry {key} is damaged ({error}): put it back from a copy; if its batch never reached the "
-                "sink, removing the entry lets the batch be read afresh"
-            ) from error
+            raise LedgerError(f"ledger entry {key} is damaged ({error}). {ANEW}") from error
 
 
 @dataclass(frozen=True)
 class Reading:
-    """Records read from one shard, and the entry that describes exactly them."""
+    """Records read from one shard, and the entry that describes exactly them, but for those that the `gap` tells of."""
 
     entry: Entry
     batches: Sequence[pa.RecordBatch]
+    gap: str | None = None
 
 
 @dataclass(frozen=True)
@@ -117,13 +123,21 @@ class Ledger:
         ]
         if missing:
             raise LedgerError(
-                f"epoch {epoch} is done but {', '.join(missing)} is missing, so nobody knows where it ended. Put the "
-                "ledger folder back from a copy, or start with a new checkpoint folder and initialPosition "
-                "AT_TIMESTAMP a little before the last record in the sink (what is read twice is settled there by "
-                "record_id). A query that does not read every shard of its batch (limit, a foreachBatch that "
-                "ignores its rows) cannot use this source."
+                f"epoch {epoch} is done but {', '.join(missing)} is missing, so nobody knows where it ended. {ANEW}. A "
+                "query that does not read every shard of its batch (limit, a foreachBatch that ignores its rows) "
+                "cannot use this source."
             )
         return {shard_id: entry for shard_id, entry in entries.items() if entry is not None}
+
+    def note_gap(self, epoch: int, shard_id: str, gap: str) -> None:
+        """Remembers what had left the stream when the epoch's range was read once more; the first note stays."""
+        self.storage.put_if_absent(f"{epoch}/{shard_id}{GAP}", json.dumps({"gap": gap}).encode())
+
+    def gaps_of(self, epoch: int) -> dict[str, str]:
+        """What `note_gap` noted of the epoch, by shard."""
+        keys = [each.key for each in self.storage.list(str(epoch)) if each.key.endswith(GAP)]
+        found = {key: json.loads(self.storage.read(key) or b"{}") for key in keys}
+        return {key.rpartition("/")[2].removesuffix(GAP): str(content.get("gap")) for key, content in found.items()}
 
     def note_idle(self, epoch: int, complete_until: float) -> None:
         """Remembers that no shard had a record after the epoch's end by then (epoch seconds)."""
@@ -171,7 +185,7 @@ def read_once(
        nothing; one whose answer is lost leaves an entry that the next attempt finds.
     4. The entry in the ledger holds, whoever wrote it. If it describes what was read here, hand that over.
     5. Otherwise forget what was read, check that the entry starts where this epoch does, and read its range again,
-       to the record.
+       to the record. What is gone by now is noted before the rest is handed over.
 
     Raises LedgerError when the entry belongs to another query's epoch.
     """
@@ -188,7 +202,10 @@ def read_once(
             f"{ledger.storage.uri}/{_key(epoch, shard_id)} starts at {entry.start.to_json()}, the checkpoint's epoch "
             f"at {start.to_json()}: the ledger is another checkpoint's. Give every checkpoint its own ledger folder"
         )
-    return read_exactly(entry)
+    again = read_exactly(entry)
+    if again.gap:
+        ledger.note_gap(epoch, shard_id, again.gap)
+    return again
 
 
 def _key(epoch: int, shard_id: str) -> str:

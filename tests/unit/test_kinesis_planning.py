@@ -606,6 +606,9 @@ def test_a_batch_whose_records_were_trimmed_cannot_be_read_again(stream: FakeKin
         query.rows(start, end)
     query.start(failOnDataLoss="false")
     assert [row["sequence_number"] for row in query.rows(start, end)] == put[2:]
+    told = f"1 of the 3 records up to {put[-1]} were found again; records may be lost"
+    gaps = Ledger(Storage.open(query.options["ledger"])).gaps_of(1)
+    assert gaps == {ZERO: f"stream clicks, shard {ZERO}, after TRIM_HORIZON: {told}"}
 
 
 # Faults that pass, and faults that do not

@@ -1,6 +1,7 @@
 """The ledger's protocol, step by step, on a folder: who decides a range, and what every later attempt gets."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -117,6 +118,27 @@ def test_what_is_known_of_the_past_does_not_make_another_start(ledger: Ledger) -
     assert Attempt(ledger, entry("50", 5)).run(later) == reading(entry("30", 3))
 
 
+def test_what_is_gone_when_a_range_is_read_again_is_noted_before_a_row_is_handed_over(ledger: Ledger) -> None:
+    held = ledger.add(7, SHARD, entry("30", 3))
+
+    def read_again(gap: str | None) -> Reading:
+        again = replace(reading(held), gap=gap)
+        return read_once(
+            ledger, 7, SHARD, START, read_to_limit=lambda: pytest.fail("decided already"), read_exactly=lambda _: again
+        )
+
+    assert read_again(None).gap is None
+    assert ledger.gaps_of(7) == {}
+    read_again("1 of 3 is gone")
+    read_again("2 of 3 are gone")
+    ledger.note_gap(7, "shardId-000000000001", "all gone")
+    assert ledger.gaps_of(7) == {SHARD: "1 of 3 is gone", "shardId-000000000001": "all gone"}
+    assert ledger.gaps_of(8) == {}
+    assert ledger.of_epoch(7, [SHARD]) == {SHARD: held}
+    ledger.forget_before(8)
+    assert ledger.gaps_of(7) == {}
+
+
 def test_entries_come_back_as_they_were_written(ledger: Ledger) -> None:
     whole = Entry(
         Position(Kind.AT_TIMESTAMP, "1795423214.25", 1795423214.25),
@@ -138,8 +160,10 @@ def test_entries_come_back_as_they_were_written(ledger: Ledger) -> None:
 def test_a_damaged_entry_is_named(ledger: Ledger, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / f"{SHARD}.json").write_bytes(content)
-    with pytest.raises(LedgerError, match=rf"1/{SHARD}\.json is damaged"):
+    told = rf"1/{SHARD}\.json is damaged .*\. Put the ledger folder back from a copy, or start with a new checkpoint"
+    with pytest.raises(LedgerError, match=told) as refused:
         ledger.find(1, SHARD)
+    assert "remov" not in str(refused.value), "read afresh, its batch may be another one than the sink has"
 
 
 def test_missing_entries_of_a_finished_epoch_are_all_named(ledger: Ledger) -> None:
