@@ -75,7 +75,11 @@ class Switches(Section):
     archive: bool = Field(True, description="Firehose's raw copy of every stream, which a replay reads.")
     trail: bool = Field(True, description="CloudTrail with S3 data events, and the tables over it.")
     dashboards: bool = Field(True, description="CloudWatch dashboards, one a team and one for the pipeline.")
-    fan_out: bool = Field(False, description="A dedicated 2 MB/s a shard for each streaming consumer.")
+    fan_out: bool = Field(
+        False,
+        description="A consumer with 2 MB/s a shard of its own on each stream, for a reader of yours: "
+        "the jobs here and Firehose share what every stream has and use none. It costs even while nobody reads.",
+    )
     object_lock: bool = Field(False, description="Audit objects cannot be removed before their retention ends.")
     streaming_jobs: bool = Field(True, description="Start the streaming jobs; off: the application only.")
     table_grants: bool = Field(True, description="Lake Formation's grants to teams; off: they see no table at all.")

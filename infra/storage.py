@@ -11,7 +11,7 @@ from infra.estate import Estate
 from infra.keys import Keys
 
 PREFIXES = ("bronze/", "silver/", "gold/", "rejected/", "checkpoints/", "archive/")
-ACCESS_LOG_DAYS_LEAST = 90
+TEMPORARY_DAYS = 7
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,11 @@ class Storage(pulumi.ComponentResource):
             child,
         )
         self.artifacts = Bucket(
-            f"{name}-artifacts", BucketArgs(estate, "artifacts", keys.arn("artifacts"), logs), child
-        )
+            f"{name}-artifacts",
+            BucketArgs(estate, "artifacts", keys.arn("artifacts"), logs,
+                       [_expire("logs/", retention.logs), _expire("temporary/", TEMPORARY_DAYS)]),
+            child,
+        )  # fmt: skip
         self.query_results = Bucket(
             f"{name}-query-results",
             BucketArgs(estate, "query-results", keys.arn("lake"), logs, [_expire("", 30)], (), "pii"),

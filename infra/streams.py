@@ -12,7 +12,7 @@ from infra.storage import Storage
 from lakehouse.settings import Settings
 
 BUFFER_MEGABYTES, BUFFER_SECONDS = 64, 300
-CONSUMER = "bronze"
+CONSUMER = "guest"
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,16 @@ class Streams(pulumi.ComponentResource):
         self._args = args
         self.names: dict[str, pulumi.Output[str]] = {}
         self.arns: dict[str, pulumi.Output[str]] = {}
+        self.consumer_arns: dict[str, pulumi.Output[str]] = {}
         self.delivery_streams: dict[str, pulumi.Output[str]] = {}
         for source in Settings.model_fields["streams"].default:
             stream = self._stream(f"{name}-{source}", source)
             self.names[source], self.arns[source] = stream.name, stream.arn
             if estate.config.switches.fan_out:
-                aws.kinesis.StreamConsumer(
+                # The estate's own jobs read by GetRecords and never through it.
+                self.consumer_arns[source] = aws.kinesis.StreamConsumer(
                     f"{name}-{source}", name=CONSUMER, stream_arn=stream.arn, opts=pulumi.ResourceOptions(parent=self)
-                )
+                ).arn
             if estate.config.switches.archive:
                 self.delivery_streams[source] = self._archive(f"{name}-{source}", source, stream.arn).name
         self.register_outputs({"names": self.names})

@@ -109,7 +109,8 @@ def delta_tables_never_expire(program: Program) -> Faults:
                 prefix = where.get("prefix") or (where.get("and") or {}).get("prefix") or ""
                 touches = any(table.startswith(prefix) or prefix.startswith(table) for table in tables)
                 frozen = [step.get("storageClass") for step in each.get("transitions") or ()]
-                if touches and ("expiration" in each or {"GLACIER", "DEEP_ARCHIVE"} & set(frozen)):
+                ends = {"days", "date"} & set(each.get("expiration") or {})
+                if touches and (ends or {"GLACIER", "DEEP_ARCHIVE"} & set(frozen)):
                     yield f"{found}: rule {each.get('id')} takes current objects from Delta tables"
 
 

@@ -136,6 +136,27 @@ def test_old_versions_outlive_what_time_travel_needs(program: Program) -> None:
     assert rule["noncurrentVersionExpiration"]["noncurrentDays"] == 30
 
 
+def test_markers_of_deleted_objects_go_once_nothing_is_behind_them(program: Program) -> None:
+    """VACUUM deletes files day after day; a marker that stayed would make every listing slower."""
+    for each in program.of(LIFECYCLE):
+        [rule] = [r for r in each.at("rules") if r.get("noncurrentVersionExpiration")]
+        assert rule["expiration"] == {"expiredObjectDeleteMarker": True}, each
+        assert rule["filter"] == {"prefix": ""}, each
+
+
+def test_logs_of_jobs_and_temporary_files_end_and_code_stays(program: Program) -> None:
+    [rules] = [each.at("rules") for each in program.of(LIFECYCLE) if each.at("bucket") == name("artifacts")]
+    expired = {r["filter"]["prefix"]: r["expiration"]["days"] for r in rules if "days" in (r.get("expiration") or {})}
+    assert expired == {"logs/": 30, "temporary/": 7}
+
+
+def test_a_lock_is_put_on_the_bucket_that_exists(program: Program) -> None:
+    """`objectLockEnabled` on the bucket itself would replace it, and collide with the one that is kept."""
+    assert [each.at("objectLockEnabled") for each in program.of(BUCKET)] == [None] * len(BUCKETS)
+    lock = one(program, "aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration")
+    assert lock.at("objectLockEnabled") == "Enabled"
+
+
 def test_landing_tells_of_its_files_and_audit_is_locked_where_asked(program: Program) -> None:
     notified = one(program, "aws:s3/bucketNotification:BucketNotification")
     assert (notified.at("bucket"), notified.at("eventbridge")) == (name("landing"), True)

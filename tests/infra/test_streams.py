@@ -80,5 +80,18 @@ def test_dedicated_throughput_only_where_it_is_asked_for(program: Program) -> No
     assert not list(recorded("prod").of(CONSUMER))
 
 
+def test_who_is_to_use_a_dedicated_consumer_is_told_its_arn(program: Program) -> None:
+    consumer = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/s/consumer/guest:1"
+    assert program.outputs["fanOutConsumers"] == {"web_logs": consumer, "crm": consumer}
+
+
+def test_the_first_event_is_sent_as_the_bytes_of_its_file(program: Program) -> None:
+    """Version 2 of the AWS CLI takes what `file://` gives for base64, and refuses a JSON object."""
+    assert program.outputs["firstEvent"] == (
+        "aws kinesis put-record --partition-key first --data fileb://web_logs.json "
+        "--stream-name shopware-lakehouse-prod-web-logs"
+    )
+
+
 def test_without_the_archive_nothing_of_it_is_there() -> None:
     assert not [each for each in recorded("dev", switches={"archive": False}).resources if "archive" in each.name]
