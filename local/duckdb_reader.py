@@ -10,6 +10,7 @@ import boto3
 import duckdb
 
 from lakehouse.errors import LakehouseError
+from runtime.region import region
 
 
 def open_reader(root: str) -> duckdb.DuckDBPyConnection:
@@ -67,7 +68,7 @@ def s3_secret(root: str, session: boto3.session.Session) -> str:
         "SCOPE": literal(root),
         "KEY_ID": literal(credentials.access_key or ""),
         "SECRET": literal(credentials.secret_key or ""),
-        "REGION": literal(session.region_name or "us-east-1"),
+        "REGION": literal(region() or "us-east-1"),
     }
     if credentials.token:
         options["SESSION_TOKEN"] = literal(credentials.token)

@@ -23,6 +23,7 @@ from lakehouse.layout import LAYERS, Layout
 from local.duckdb_reader import identifier, literal, open_reader, s3_secret
 from local.statements import StatementError, one_line, tables_read
 from runtime.delta_log import DeltaLog
+from runtime.region import region
 
 Parameters = Sequence[object] | Mapping[str, object]
 
@@ -119,7 +120,9 @@ class Lake:
         bucket, _, path = self.layout.root.removeprefix("s3://").partition("/")
         prefix = f"{path}/{layer}/" if path else f"{layer}/"
         pages = (
-            boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
+            boto3.client("s3", region_name=region())
+            .get_paginator("list_objects_v2")
+            .paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
         )
         return [
             each["Prefix"].removeprefix(prefix).rstrip("/") for page in pages for each in page.get("CommonPrefixes", ())

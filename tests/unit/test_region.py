@@ -3,8 +3,10 @@
 import os
 from unittest.mock import patch
 
+import boto3
 import pytest
 
+from local.duckdb_reader import s3_secret
 from runtime.region import region, use_region
 from tests.infra.regions import all_in, environment, regions
 
@@ -13,6 +15,11 @@ from tests.infra.regions import all_in, environment, regions
 def test_either_variable_leads_every_client(variable: str) -> None:
     with environment({variable: "eu-central-1"}):
         assert regions("eu-central-1") == all_in("eu-central-1")
+
+
+def test_the_sql_command_reads_where_the_jobs_write() -> None:
+    with environment({"AWS_REGION": "eu-central-1"}):
+        assert "REGION 'eu-central-1'" in s3_secret("s3://lake", boto3.session.Session())
 
 
 def test_a_job_that_says_its_region_overrules_what_it_finds() -> None:
