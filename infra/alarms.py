@@ -9,7 +9,6 @@ import pulumi
 from infra.estate import Estate
 from lakehouse.layout import LAYERS
 
-RUNBOOKS = "docs/runbooks"
 KINESIS, FIREHOSE, USAGE = "AWS/Kinesis", "AWS/Firehose", "AWS/Usage"
 MINUTE = 60
 LATE_MINUTES = 5
@@ -44,10 +43,9 @@ class Alarm:
     period_seconds: int = 5 * MINUTE
     missing: Literal["notBreaching", "breaching"] = "notBreaching"
 
-    @property
-    def text(self) -> str:
+    def text(self, runbooks_url: str) -> str:
         """What the mail says."""
-        return told(self.meaning, self.runbook)
+        return told(self.meaning, runbooks_url, self.runbook)
 
 
 @dataclass(frozen=True)
@@ -60,15 +58,14 @@ class Told:
     pattern: Mapping[str, Any]
     shown: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def text(self) -> str:
+    def text(self, runbooks_url: str) -> str:
         """What the mail says before it shows parts of the event."""
-        return told(self.meaning, self.runbook)
+        return told(self.meaning, runbooks_url, self.runbook)
 
 
-def told(meaning: str, runbook: str) -> str:
-    """What something means, with the page that says what to do."""
-    return f"{meaning} What to do: {RUNBOOKS}/{runbook}.md"
+def told(meaning: str, runbooks_url: str, runbook: str) -> str:
+    """What something means, with a link to the page that says what to do."""
+    return f"{meaning} What to do: {runbooks_url}/{runbook}.md"
 
 
 def stream_alarms(estate: Estate, source: str, stream: pulumi.Input[str], namespace: str) -> list[Alarm]:

@@ -49,6 +49,10 @@ Arn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:[a-z0-9-]+:[a-z
 Email = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
 Cidr = Annotated[str, StringConstraints(pattern=r"^10\.\d{1,3}\.0\.0/16$"), AfterValidator(_network)]
 Client = Annotated[str, AfterValidator(_client)]
+# Short enough for what an alarm means to fit beside it.
+RunbooksUrl = Annotated[
+    str, StringConstraints(pattern=r"^https://[a-z0-9][a-z0-9.-]*(:\d{1,5})?(/[A-Za-z0-9._~%-]+)+$", max_length=150)
+]
 GroupId = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{10}-)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 Region = Annotated[str, StringConstraints(pattern=r"^[^'\"\\\s]([^'\"\\]{0,62}[^'\"\\\s])?$")]
 PRIVATE = tuple(ipaddress.IPv4Network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
@@ -84,6 +88,11 @@ class Switches(Section):
     streaming_jobs: bool = Field(True, description="Start the streaming jobs; off: the application only.")
     table_grants: bool = Field(True, description="Lake Formation's grants to teams; off: they see no table at all.")
     data_cells_filters: bool = Field(True, description="Row and column filters of Lake Formation.")
+    account_settings: bool = Field(
+        True,
+        description="What an account has once in a Region: Lake Formation's administrators and defaults, the catalog's "
+        "key. Off for a second stack in the same account and Region, which takes the first one's (catalog_key).",
+    )
     classification_tags: bool = Field(True, description="Lake Formation tags with each column's classification.")
     emr: bool = Field(True, description="The EMR Serverless application.")
     budget: bool = Field(True, description="The monthly budget and its alerts.")
@@ -92,8 +101,8 @@ class Switches(Section):
 class Streams(Section):
     """Capacity of the Kinesis streams."""
 
-    shards: int = Field(0, ge=0, le=500, description="Shards of each stream; 0: on demand.")
-    retention_hours: int = Field(168, ge=24, le=8760, description="How long a record can still be read.")
+    shards: int = Field(1, ge=0, le=500, description="Shards of each stream; 0: on demand.")
+    retention_hours: int = Field(24, ge=24, le=8760, description="How long a record can still be read.")
 
 
 class Compute(Section):
@@ -102,15 +111,15 @@ class Compute(Section):
     release: str = Field("emr-spark-8.1.0", pattern=r"^emr-[a-z0-9.-]+$", description="Spark 4.1, Delta 4.2, Java 17.")
     driver_cores: Literal[1, 2, 4, 8, 16] = Field(2, description="Cores of each job's driver.")
     driver_memory_gb: int = Field(8, ge=2, le=120, description="Memory of each job's driver, in GB.")
-    executor_cores: Literal[1, 2, 4, 8, 16] = Field(2, description="Cores of an executor.")
-    executor_memory_gb: int = Field(8, ge=2, le=120, description="Memory of an executor, in GB.")
+    executor_cores: Literal[1, 2, 4, 8, 16] = Field(1, description="Cores of an executor.")
+    executor_memory_gb: int = Field(4, ge=2, le=120, description="Memory of an executor, in GB.")
     executors: int = Field(1, ge=1, le=200, description="Most executors of a job.")
     warm_workers: int = Field(0, ge=0, le=50, description="Pre-initialised workers of each kind; they cost all day.")
-    maximum_cores: int = Field(32, ge=4, le=4000, description="Most cores of the whole application.")
+    maximum_cores: int = Field(8, ge=4, le=4000, description="Most cores of the whole application.")
     together: bool = Field(
         True, description="One job for all layers: a third of the cost. Off: a job and a role for each layer."
     )
-    trigger_seconds: float = Field(1.0, ge=0, le=3600, description="Shortest time between two micro-batches.")
+    trigger_seconds: float = Field(60.0, ge=0, le=3600, description="Shortest time between two micro-batches.")
 
     @model_validator(mode="after")
     def _sizes(self) -> Self:
@@ -145,9 +154,20 @@ class EstateConfig(Section):
     owner: str = Field("data-platform", min_length=1, max_length=64, description="Tag: who answers for the estate.")
     cost_centre: str = Field("shared", min_length=1, max_length=64, description="Tag: who pays.")
     vpc_cidr: Cidr = Field("10.42.0.0/16", description="Address range of the private network.")
-    availability_zones: int = Field(2, ge=1, le=3, description="Zones that the private subnets span.")
+    availability_zones: int = Field(1, ge=1, le=3, description="Zones that the private subnets span.")
     alarm_emails: tuple[Email, ...] = Field((), description="Who gets alarms and budget alerts.")
-    administrators: tuple[Arn, ...] = Field((), description="IAM roles that administer Lake Formation.")
+    runbooks_url: RunbooksUrl = Field(
+        "https://git.example.com/shopware-lakehouse/blob/main/docs/runbooks",
+        description="Where docs/runbooks of your copy of this repository can be read: mails of alarms link there.",
+    )
+    administrators: tuple[Arn, ...] = Field(
+        (),
+        description="IAM roles that administer Lake Formation, in place of any others: with the one that runs "
+        "`pulumi up`, which grants. None: whoever runs it.",
+    )
+    catalog_key: Arn | None = Field(
+        None, description="The key of the account's catalog, where another stack made it (switches.account_settings)."
+    )
     team_principals: dict[str, tuple[Arn, ...]] = Field(
         {}, description="Who may take a team's role: team (as in the contracts) to IAM roles; none: this account's."
     )
@@ -161,7 +181,7 @@ class EstateConfig(Section):
     auditors: tuple[Arn, ...] = Field(
         (), description="IAM roles that may take the auditors' role; none: this account's."
     )
-    monthly_budget_usd: int = Field(300, ge=1, description="The budget behind the cost alerts.")
+    monthly_budget_usd: int = Field(500, ge=1, description="The budget behind the cost alerts.")
     redshift_base_capacity: Annotated[Literal[4, 8, 16, 32, 64, 128], BeforeValidator(_number)] = Field(
         8, description="RPUs of the warehouse."
     )
@@ -189,6 +209,11 @@ class EstateConfig(Section):
             )
         if self.team_groups and self.identity_center is None:
             raise ValueError("team_groups needs identity_center: give the ARN of the IAM Identity Center instance")
+        if self.switches.account_settings != (self.catalog_key is None):
+            raise ValueError(
+                "switches.account_settings off and catalog_key belong together: the stack that makes the account's "
+                "settings makes its catalog's key, every other one in the account and Region names that key"
+            )
         if self.switches.streaming_jobs and not self.switches.emr:
             raise ValueError("switches.streaming_jobs needs switches.emr: switch both off, or both on")
         return self

@@ -15,6 +15,7 @@ from infra.config import KEY_PREFIX, EstateConfig
 from infra.keys import DOMAINS
 from infra.network import interfaces
 from infra.prices import PRICES
+from infra.streams import SHARD_METRICS
 from lakehouse.contracts import Contracts, load_contracts
 from lakehouse.policies import role_names
 from lakehouse.settings import CONTRACTS, Settings
@@ -39,6 +40,7 @@ class Load:
     athena_gb_a_day: float
     warehouse_hours_a_day: float
     logs_gb_a_day: float
+    flow_logs_gb_a_day: float
 
 
 EVENT_BYTES = 600
@@ -46,6 +48,9 @@ STORED_SHARE = 0.5
 MONTHS_KEPT = 12
 PUTS_A_BATCH, GETS_A_BATCH, AUDITED_A_BATCH = 25, 50, 60
 GOLD_FEEDS = 7
+ACCESS_LOG_BYTES, TRAIL_BYTES = 600, 150
+# What a stream on demand begins with; it takes 4 000 records a second.
+SHARDS_ON_DEMAND = 4
 ASSUMED = {
     "events_per_second": "events a second over both streams, day and night",
     "batches_per_minute": "micro-batches with data a minute and query",
@@ -53,11 +58,12 @@ ASSUMED = {
     "glue_dpu_hours_a_day": "DPU hours of all Glue jobs a day (an hourly run of a minute on 2 DPUs is 0.8)",
     "athena_gb_a_day": "GB that Athena reads a day",
     "warehouse_hours_a_day": "hours a day in which the warehouse answers queries",
-    "logs_gb_a_day": "GB of logs a day, the network's among them",
+    "logs_gb_a_day": "GB that jobs log a day",
+    "flow_logs_gb_a_day": "GB of the network's flow logs a day",
 }
 LOADS: Mapping[str, Load] = {
-    "dev": Load(1, 1, 0.1, 1.5, 1, 1, 0.2),
-    "prod": Load(1_000, 6, 5, 12, 200, 4, 2),
+    "dev": Load(1, 1, 0.1, 1.5, 1, 1, 0.15, 0.05),
+    "prod": Load(1_000, 6, 5, 12, 200, 4, 2, 1),
 }
 
 
@@ -91,7 +97,7 @@ def bill(config: EstateConfig, contracts: Contracts, load: Load) -> list[Line]:
     """Every row of the monthly bill, component by component."""
     jobs = config.switches.streaming_jobs
     return [
-        *_base(config),
+        *_base(config, load),
         *_storage(contracts, config, load),
         *_streams(config, load),
         *(_compute(config) if jobs else ()),
@@ -101,11 +107,15 @@ def bill(config: EstateConfig, contracts: Contracts, load: Load) -> list[Line]:
     ]
 
 
-def _base(config: EstateConfig) -> list[Line]:
+def _base(config: EstateConfig, load: Load) -> list[Line]:
     return [
         Line("keys", "one for each domain", len(DOMAINS), "KMS key"),
         Line("network", "interface endpoints", len(interfaces(config)) * config.availability_zones * HOURS,
              "interface endpoint"),
+        Line("network", "events and logs through them", _gigabytes(load) + load.logs_gb_a_day * 30,
+             "interface endpoint GB"),
+        Line("network", "flow logs", load.flow_logs_gb_a_day * 30, "CloudWatch log"),
+        Line("network", "flow logs kept", _kept_logs(config, load.flow_logs_gb_a_day), "CloudWatch log kept"),
     ]  # fmt: skip
 
 
@@ -125,7 +135,9 @@ def _storage(contracts: Contracts, config: EstateConfig, load: Load) -> list[Lin
             Line("storage", "queries that look for news", looks, "S3 PUT or LIST"),
             Line("storage", "writes of micro-batches", batches * PUTS_A_BATCH, "S3 PUT or LIST"),
             Line("storage", "reads of micro-batches", batches * GETS_A_BATCH, "S3 GET"),
-        ]
+            Line("storage", "access logs", _kept_bytes(config, looks + batches * (PUTS_A_BATCH + GETS_A_BATCH),
+                                                       ACCESS_LOG_BYTES), "S3 Standard"),
+        ]  # fmt: skip
     return lines
 
 
@@ -149,10 +161,24 @@ def _streams(config: EstateConfig, load: Load) -> list[Line]:
             Line("streams", f"records out, {readers} readers", billed * readers, "Kinesis GB out"),
             Line("streams", "kept longer", billed * kept_days / 30, "Kinesis kept beyond a day"),
         ]
+    shards = count * (config.streams.shards or SHARDS_ON_DEMAND)
+    lines.append(Line("streams", "metrics of each shard", shards * len(SHARD_METRICS), "CloudWatch metric"))
+    if config.switches.fan_out:
+        lines += _fan_out(config, shards, events * EVENT_BYTES / GIGABYTE)
     if config.switches.archive:
         archived = events * max(EVENT_BYTES, FIREHOSE_LEAST_BYTES) / GIGABYTE
         lines.append(Line("streams", "Firehose to the archive", archived, "Firehose GB"))
     return lines
+
+
+def _fan_out(config: EstateConfig, shards: int, gigabytes: float) -> list[Line]:
+    """A dedicated consumer of each stream, with a reader of somebody's that takes every record."""
+    if not config.streams.shards:
+        return [Line("streams", "dedicated consumers, all records", gigabytes, "Kinesis fan-out GB on demand")]
+    return [
+        Line("streams", "dedicated consumers", shards * HOURS, "Kinesis fan-out shard"),
+        Line("streams", "dedicated consumers, all records", gigabytes, "Kinesis fan-out GB"),
+    ]
 
 
 def _compute(config: EstateConfig) -> list[Line]:
@@ -180,15 +206,21 @@ def _batch_and_query(config: EstateConfig, load: Load) -> list[Line]:
 def _audit(contracts: Contracts, config: EstateConfig, load: Load) -> list[Line]:
     if not (config.switches.trail and config.switches.streaming_jobs):
         return []
-    return [Line("audit", "reads and writes of objects", _batches(contracts, config, load) * AUDITED_A_BATCH,
-                 "CloudTrail data event")]  # fmt: skip
+    events = _batches(contracts, config, load) * AUDITED_A_BATCH
+    return [
+        Line("audit", "reads and writes of objects", events, "CloudTrail data event"),
+        Line("audit", "the trail kept", _kept_bytes(config, events, TRAIL_BYTES), "S3 Standard"),
+    ]
 
 
 def _monitoring(contracts: Contracts, config: EstateConfig, load: Load) -> list[Line]:
     streams, layers, sources = len(_stream_names()), len(streaming_layers()), len(contracts.sources)
     # An alarm on an expression counts each of its metrics.
     alarms = streams * (ALARMS_A_STREAM + config.switches.archive) + 2 * sources + RECONCILE_ALARMS
-    lines = [Line("monitoring", "logs", load.logs_gb_a_day * 30, "CloudWatch log")]
+    lines = [
+        Line("monitoring", "logs", load.logs_gb_a_day * 30, "CloudWatch log"),
+        Line("monitoring", "logs kept", _kept_logs(config, load.logs_gb_a_day), "CloudWatch log kept"),
+    ]
     if config.switches.streaming_jobs:
         alarms += layers
         metrics = _queries(contracts) + layers + sources + 2 * streams
@@ -221,6 +253,16 @@ def _stream_names() -> Collection[str]:
 
 def _gigabytes(load: Load) -> float:
     return load.events_per_second * SECONDS * EVENT_BYTES / GIGABYTE
+
+
+def _kept_logs(config: EstateConfig, gigabytes_a_day: float) -> float:
+    """GB in a log group, once the first day's are at their end."""
+    return gigabytes_a_day * config.retention.logs
+
+
+def _kept_bytes(config: EstateConfig, lines_a_month: float, line_bytes: int) -> float:
+    """GB of a log that lies in S3 as long as the audit's retention says, a year after the start."""
+    return lines_a_month * line_bytes / GIGABYTE * min(MONTHS_KEPT, config.retention.audit / 30)
 
 
 def _queries(contracts: Contracts) -> int:
@@ -271,7 +313,9 @@ def _assumptions() -> str:
         "",
         f"An event has {EVENT_BYTES} bytes, {STORED_SHARE:.0%} of that once stored; {MONTHS_KEPT} months are kept. A "
         f"micro-batch writes {PUTS_A_BATCH} objects and reads {GETS_A_BATCH}, of which CloudTrail records "
-        f"{AUDITED_A_BATCH}. None of these has been measured on AWS: replace them with your first month's figures.",
+        f"{AUDITED_A_BATCH}. A line of S3's access logs has {ACCESS_LOG_BYTES} bytes, an event of the trail "
+        f"{TRAIL_BYTES} once compressed. A stream on demand has {SHARDS_ON_DEMAND} shards. None of these has been "
+        "measured on AWS: replace them with your first month's figures.",
         "",
     ]
     return "\n".join(rows)

@@ -121,7 +121,7 @@ class Monitoring(pulumi.ComponentResource):
         return aws.cloudwatch.MetricAlarm(
             f"{self._name}-{alarm.name}",
             name=self._estate.name(alarm.name),
-            alarm_description=alarm.text,
+            alarm_description=alarm.text(self._estate.config.runbooks_url),
             comparison_operator="GreaterThanThreshold",
             threshold=alarm.above,
             evaluation_periods=alarm.periods,
@@ -139,10 +139,11 @@ class Monitoring(pulumi.ComponentResource):
         )
 
     def _rule(self, event: Told) -> None:
+        text = event.text(self._estate.config.runbooks_url)
         rule = aws.cloudwatch.EventRule(
             f"{self._name}-{event.name}",
             name=self._estate.name(event.name),
-            description=event.text,
+            description=text,
             event_pattern=pulumi.Output.json_dumps(event.pattern, sort_keys=True),
             opts=self._child,
         )
@@ -153,7 +154,7 @@ class Monitoring(pulumi.ComponentResource):
             arn=self.topic_arn,
             target_id="alarms",
             input_transformer=aws.cloudwatch.EventTargetInputTransformerArgs(
-                input_paths=dict(event.shown), input_template=f'"{self._estate.name()}: {event.text} ({shown})"'
+                input_paths=dict(event.shown), input_template=f'"{self._estate.name()}: {text} ({shown})"'
             ),
             opts=self._child,
         )

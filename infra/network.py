@@ -25,6 +25,8 @@ INTERFACES = {
 }
 # With enhanced routing the warehouse asks Lake Formation through the network as well.
 OF_WAREHOUSE = {"lakeformation": "the warehouse asks what Spectrum may read"}
+# The gateway has no policy of its own. EMR and Glue reach buckets of AWS through it, whose names differ with Region and
+# release and are listed for EMR on EC2 only: one left out, and no job starts. What jobs may reach, their roles say.
 GATEWAYS = ("s3",)
 
 

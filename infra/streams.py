@@ -13,6 +13,7 @@ from lakehouse.settings import Settings
 
 BUFFER_MEGABYTES, BUFFER_SECONDS = 64, 300
 CONSUMER = "guest"
+SHARD_METRICS = ("IteratorAgeMilliseconds", "ReadProvisionedThroughputExceeded")
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Streams(pulumi.ComponentResource):
             retention_period=config.retention_hours,
             encryption_type="KMS",
             kms_key_id=self._args.keys.arn("streams"),
-            shard_level_metrics=["IteratorAgeMilliseconds", "ReadProvisionedThroughputExceeded"],
+            shard_level_metrics=[*SHARD_METRICS],
             tags={"data-classification": self._args.estate.classification(f"bronze.{source}")},
             opts=self._args.estate.keeps_data(self, physical),
         )

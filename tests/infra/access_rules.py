@@ -1,5 +1,6 @@
 """More of the reviewer's rules: who may do what, what can be reached, and what is watched. They join `RULES`."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -227,8 +228,8 @@ def alarms_say_what_to_do(program: Program) -> Faults:
     for alarm in program.of("aws:cloudwatch/metricAlarm:MetricAlarm", "aws:cloudwatch/compositeAlarm:CompositeAlarm"):
         if not alarm.inputs.get("alarmActions") or alarm.inputs.get("actionsEnabled") is False:
             yield f"{alarm}: reaches nobody"
-        if "docs/runbooks/" not in (alarm.inputs.get("alarmDescription") or ""):
-            yield f"{alarm}: names no runbook"
+        if not re.search(r"https://\S+/[a-z-]+\.md$", alarm.inputs.get("alarmDescription") or ""):
+            yield f"{alarm}: links to no runbook"
 
 
 @rule

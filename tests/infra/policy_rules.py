@@ -6,13 +6,13 @@ in test_policies.py.
 
 from collections.abc import Callable, Iterator, Mapping
 
-from tests.infra.declared import Declared, Program
+from tests.infra.declared import Declared, Program, listed
 
 Faults = Iterator[str]
 Rule = Callable[[Program], Faults]
 RULES: dict[str, Rule] = {}
 
-BUCKET = "aws:s3/bucket:Bucket"
+BUCKET, ENCRYPTION = "aws:s3/bucket:Bucket", "s3:x-amz-server-side-encryption"
 INLINE_IN_BUCKETS = (
     "acl", "corsRules", "grants", "lifecycleRules", "loggings", "objectLockConfiguration", "policy",
     "replicationConfiguration", "serverSideEncryptionConfiguration", "versioning", "website",
@@ -140,6 +140,34 @@ def _denies_plain_http(policy: Declared, program: Program) -> bool:
         for resource, _, each in program.statements()
         if resource is policy
     )
+
+
+@rule
+def buckets_refuse_other_encryption(program: Program) -> Faults:
+    """CKV_AWS_145 as a policy: a default is no rule. Where a key of ours is the default, nobody may put with another
+    kind of encryption or another key.
+    """
+    kind = "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration"
+    for bucket in program.of(BUCKET):
+        defaults = [each.at("rules", 0, "applyServerSideEncryptionByDefault") for each in program.beside(bucket, kind)]
+        keys = [each["kmsMasterKeyId"] for each in defaults if each and each.get("kmsMasterKeyId")]
+        refused = [
+            (operator, condition, wanted)
+            for policy in program.beside(bucket, "aws:s3/bucketPolicy:BucketPolicy")
+            for resource, _, each in program.statements()
+            if resource is policy and each["Effect"] == "Deny" and "s3:PutObject" in listed(each["Action"])
+            and each.get("Principal") in ("*", {"AWS": "*"})
+            for operator, conditions in (each.get("Condition") or {}).items()
+            for condition, wanted in conditions.items()
+        ]  # fmt: skip
+        for key in keys:
+            needed = {
+                "kind of encryption": ("StringNotEqualsIfExists", ENCRYPTION, "aws:kms"),
+                "key": ("ArnNotEqualsIfExists", f"{ENCRYPTION}-aws-kms-key-id", key),
+            }
+            for what, condition in needed.items():
+                if condition not in refused:
+                    yield f"{bucket}: another {what} is not refused"
 
 
 @rule

@@ -7,6 +7,7 @@ import pulumi
 import pytest
 
 from infra.config import KEY_PREFIX, ConfigurationError, EstateConfig, Switches, load
+from infra.estimate import configuration
 from tests.infra.policy_rules import RULES
 from tests.infra.recorded_program import PROJECT, STACKS, Recorder, declaration, recorded, stack_configuration
 
@@ -38,8 +39,10 @@ NEEDED_BY = {"emr": ("streaming_jobs",)}
         ("warehouse_clients", '["8.8.8.0/24"]', "clients.0 = '8.8.8.0/24': Value error, give a security group"),
         ("warehouse_clients", '["0.0.0.0/0"]', "clients.0 = '0.0.0.0/0': Value error, give a security group"),
         ("warehouse_clients", '["sg-x"]', ":warehouse_clients.0 = 'sg-x': Value error"),
+        ("runbooks_url", "docs/runbooks", "shopware-lakehouse:runbooks_url = 'docs/runbooks': String should match"),
+        ("runbooks_url", "http://wiki/runbooks", ":runbooks_url = 'http://wiki/runbooks': String should match pattern"),
         ("vpc_cidr", "10.300.0.0/16", "shopware-lakehouse:vpc_cidr = '10.300.0.0/16': Value error"),
-        ("compute", '{"executor_memory_gb": 20}', "executor_memory_gb is 20: EMR Serverless gives a worker of 2 vCPU"),
+        ("compute", '{"executor_memory_gb": 20}', "executor_memory_gb is 20: EMR Serverless gives a worker of 1 vCPU"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_refused_by_key_value_and_what_is_allowed(
@@ -65,8 +68,12 @@ def test_a_wrong_value_touches_no_resource() -> None:
     assert recorder.resources == []
 
 
-def test_every_default_makes_a_stack() -> None:
-    assert EstateConfig.model_validate({}).environment == "dev"
+def test_the_defaults_are_the_cheap_stack_that_dev_is() -> None:
+    cheap = EstateConfig.model_validate({})
+
+    assert cheap == configuration("dev")
+    assert (cheap.availability_zones, cheap.streams.shards, cheap.streams.retention_hours) == (1, 1, 24)
+    assert (cheap.compute.trigger_seconds, cheap.compute.maximum_cores, cheap.compute.together) == (60, 8, True)
 
 
 def combinations() -> list[tuple[str, dict[str, bool]]]:

@@ -42,7 +42,10 @@ def test_the_cost_page_is_current() -> None:
 def test_every_price_is_used_and_every_line_has_one() -> None:
     used = {
         line.price
-        for settings in ({"switches": {"warehouse": True}}, {"streams": {"shards": 2}})
+        for settings in (
+            {"switches": {"warehouse": True, "fan_out": True}, "streams": {"shards": 0}},
+            {"switches": {"fan_out": True}, "streams": {"shards": 2}},
+        )
         for line in lines("prod", **settings)
     }
 
@@ -55,9 +58,50 @@ def test_a_line_is_its_amount_times_the_price() -> None:
 
 
 def test_a_record_of_600_bytes_costs_firehose_5_kilobytes() -> None:
-    archived = next(line for line in lines("prod") if line.price == "Firehose GB")
+    archived = next(line for line in lines("prod", streams={"shards": 0}) if line.price == "Firehose GB")
 
     assert archived.amount == pytest.approx(1_000 * 730 * 3600 * 5_000 / 1e9)
+
+
+@pytest.mark.parametrize(
+    ("what", "usd"),
+    [
+        # 2 streams of 4 shards, 2 metrics each.
+        ("metrics of each shard", 16 * 0.30),
+        # 1 GB a day, each for 30 days.
+        ("flow logs kept", 30 * 0.03),
+        ("flow logs", 30 * 0.50),
+        # 1 000 events of 600 bytes a second, and 2 GB of logs a day.
+        ("events and logs through them", (1_000 * 600 * 730 * 3600 / 1e9 + 60) * 0.01),
+        ("dedicated consumers, all records", 1_000 * 600 * 730 * 3600 / 1e9 * 0.05),
+        # 4 hours a day of 8 RPU.
+        ("Redshift Serverless", 4 * 30 * 8 * 0.375),
+    ],
+)
+def test_what_runs_beside_the_jobs_is_billed(what: str, usd: float) -> None:
+    found = lines("prod", switches={"fan_out": True, "warehouse": True}, streams={"shards": 0})
+
+    assert [line.usd for line in found if line.what == what] == [pytest.approx(usd)]
+
+
+def test_access_logs_have_a_line_of_600_bytes_for_each_request_and_are_kept_a_year() -> None:
+    found = lines("prod")
+    requests = sum(line.amount for line in found if line.price in ("S3 PUT or LIST", "S3 GET"))
+    [kept] = [line.amount for line in found if line.what == "access logs"]
+
+    assert kept == pytest.approx(requests * 600 / 1e9 * 12)
+
+
+def test_the_budgets_of_the_committed_stacks_hold_what_they_are_expected_to_cost() -> None:
+    for stack, load in LOADS.items():
+        config = estimate.configuration(stack)
+        expected = sum(line.usd for line in bill(config, load_contracts(CONTRACTS), load))
+        assert expected < config.monthly_budget_usd < 2 * expected, f"{stack}: {expected:.0f} USD"
+
+
+def test_the_warehouse_is_part_of_prod_and_of_its_bill() -> None:
+    assert estimate.configuration("prod").switches.warehouse
+    assert "| warehouse | 0 | 360 |" in estimate.page()
 
 
 def test_what_is_switched_off_costs_nothing() -> None:

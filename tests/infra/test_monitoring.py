@@ -23,7 +23,7 @@ TARGET, DASHBOARD = "aws:cloudwatch/eventTarget:EventTarget", "aws:cloudwatch/da
 TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:shopware-lakehouse-dev-alarms"
 REPOSITORY = CONTRACTS.parent
 RUNBOOKS = REPOSITORY / "docs" / "runbooks"
-LINK = re.compile(r"docs/runbooks/[a-z-]+\.md")
+LINK = re.compile(r"https://git\.example\.com/shopware-lakehouse/blob/main/(docs/runbooks/[a-z-]+\.md)(?=$|[ \"])")
 STREAMS = ("web-logs", "crm")
 SOURCES = ("campaigns", "crm", "inventory", "pos", "products", "stores", "warehouses", "web-logs")
 
@@ -64,7 +64,7 @@ def test_the_iterator_age_alarm_to_the_letter(program: Program) -> None:
     assert alarm(program, "iterator-age-web-logs").inputs == {
         "name": "shopware-lakehouse-dev-iterator-age-web-logs",
         "alarmDescription": "Records of web_logs wait in their stream for more than 5 minutes before they are read. "
-        "What to do: docs/runbooks/iterator-age.md",
+        "What to do: https://git.example.com/shopware-lakehouse/blob/main/docs/runbooks/iterator-age.md",
         "namespace": "AWS/Kinesis",
         "metricName": "GetRecords.IteratorAgeMilliseconds",
         "dimensions": {"StreamName": "shopware-lakehouse-dev-web-logs"},
@@ -165,6 +165,13 @@ def test_every_text_says_where_its_page_is_and_fits_into_its_field(program: Prog
         assert len(LINK.findall(text)) == 1, name
         assert (REPOSITORY / LINK.findall(text)[0]).is_file(), f"{name} links to a page that is not there"
         assert len(text) <= 512, name
+
+
+def test_the_links_lead_to_the_copy_of_the_repository_that_is_configured() -> None:
+    ours = "https://git.shop.example/data/lakehouse/-/blob/main/docs/runbooks"
+    for name, text in texts(operations(runbooks_url=ours)):
+        assert len(re.findall(rf"{re.escape(ours)}/[a-z-]+\.md(?=$|[ \"])", text)) == 1, name
+        assert "git.example.com" not in text, name
 
 
 def test_every_runbook_page_is_linked(program: Program) -> None:

@@ -33,6 +33,30 @@ def lifecycle(rule: Mapping[str, Any]) -> Declared:
     return of(kind, bucket="b-id", rules=[{"status": "Enabled", **rule}])
 
 
+def bucket_policy(*statements: Mapping[str, Any]) -> Declared:
+    return of("aws:s3/bucketPolicy:BucketPolicy", bucket="b-id", policy=json.dumps({"Statement": statements}))
+
+
+def in_kms() -> list[Declared]:
+    """The bucket's default encryption."""
+    kind = "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration"
+    default = {"sseAlgorithm": "aws:kms", "kmsMasterKeyId": KEY}
+    rules = [{"applyServerSideEncryptionByDefault": default, "bucketKeyEnabled": True}]
+    return [of(kind, bucket="b-id", rules=rules)]
+
+
+REFUSED = {"Effect": "Deny", "Principal": "*", "Action": ["s3:PutObject"], "Resource": ["arn:aws:s3:::x-lake-1/*"]}
+REFUSE_OTHER_ENCRYPTION = {
+    **REFUSED, "Condition": {"StringNotEqualsIfExists": {"s3:x-amz-server-side-encryption": "aws:kms"}},
+}  # fmt: skip
+REFUSE_OTHER_KEYS = {
+    **REFUSED, "Condition": {"ArnNotEqualsIfExists": {"s3:x-amz-server-side-encryption-aws-kms-key-id": KEY}},
+}  # fmt: skip
+OTHER_BUCKETS_KEY = {
+    **REFUSED, "Condition": {"ArnNotEqualsIfExists": {"s3:x-amz-server-side-encryption-aws-kms-key-id": f"{KEY}2"}},
+}  # fmt: skip
+
+
 # For every rule: programs that a reviewer would send back, each for one reason.
 BAD: Mapping[str, Sequence[Sequence[Declared]]] = {
     "buckets_are_closed_to_the_public": [
@@ -80,6 +104,12 @@ BAD: Mapping[str, Sequence[Sequence[Declared]]] = {
     "buckets_refuse_plain_http": [
         [BUCKET],
         [BUCKET, of("aws:s3/bucketPolicy:BucketPolicy", bucket="b-id", policy=json.dumps({"Statement": []}))],
+    ],
+    "buckets_refuse_other_encryption": [
+        [BUCKET, *in_kms(), bucket_policy(REFUSE_OTHER_KEYS)],
+        [BUCKET, *in_kms(), bucket_policy(REFUSE_OTHER_ENCRYPTION)],
+        [BUCKET, *in_kms(), bucket_policy(REFUSE_OTHER_ENCRYPTION, {**REFUSE_OTHER_KEYS, "Effect": "Allow"})],
+        [BUCKET, *in_kms(), bucket_policy(REFUSE_OTHER_ENCRYPTION, OTHER_BUCKETS_KEY)],
     ],
     "buckets_have_no_inline_settings": [[of("aws:s3/bucket:Bucket", acl="private")]],
     "keys_rotate": [
@@ -179,6 +209,8 @@ BAD: Mapping[str, Sequence[Sequence[Declared]]] = {
     "alarms_say_what_to_do": [
         [of("aws:cloudwatch/metricAlarm:MetricAlarm", alarmDescription="See docs/runbooks/x.md")],
         [of("aws:cloudwatch/metricAlarm:MetricAlarm", alarmActions=["arn"], alarmDescription="It is late")],
+        # A path can be read, but not followed from a mail.
+        [of("aws:cloudwatch/metricAlarm:MetricAlarm", alarmActions=["arn"], alarmDescription="See docs/runbooks/x.md")],
     ],
     "lake_formation_leaves_nothing_to_iam": [
         [of("aws:lakeformation/permissions:Permissions", principal="IAM_ALLOWED_PRINCIPALS")],
@@ -190,6 +222,11 @@ BAD: Mapping[str, Sequence[Sequence[Declared]]] = {
         ],
     ],
 }
+
+
+def test_what_refuses_another_kind_and_another_key_is_enough() -> None:
+    good = Program([BUCKET, *in_kms(), bucket_policy(REFUSE_OTHER_ENCRYPTION, REFUSE_OTHER_KEYS)])
+    assert [*RULES["buckets_refuse_other_encryption"](good)] == []
 
 
 @pytest.mark.parametrize("stack", STACKS)
