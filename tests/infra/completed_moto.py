@@ -78,9 +78,10 @@ def start_job_run(self: EMRServerlessBackend, application_id: str, **given: Any)
 
 
 def cancel_job_run(self: EMRServerlessBackend, application_id: str, job_run_id: str) -> tuple[str, str]:
-    """EMR's CancelJobRun, which refuses what has ended."""
+    """EMR's CancelJobRun, which refuses what has ended and tells when it ended a run."""
     if (run := self.get_job_run(application_id, job_run_id)).state in ENDED:
         raise ValidationException(f"Job run {job_run_id} is {run.state}")
+    run.updated_at = dt.datetime.now(dt.UTC)
     return _cancel_job_run(self, application_id, job_run_id)
 
 
