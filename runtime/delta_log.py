@@ -16,9 +16,8 @@ from typing import Any
 
 from obstore.exceptions import BaseError
 
-from lakehouse.errors import LakehouseError
 from lakehouse.layout import Layout
-from runtime.storage import Storage
+from runtime.storage import Storage, StorageError
 
 VERSION_FILE = re.compile(r"/(\d{20})\.(?:json|checkpoint\..*parquet)$")
 # A table may be deleted and made again under a long-lived reader: look at the whole listing now and then.
@@ -101,7 +100,7 @@ class DeltaLog:
             yield
         except BaseError as error:
             first = str(error).partition("\n")[0].partition(": <?xml")[0]
-            raise LakehouseError(f"the log of {self.name} at {self.uri} cannot be read: {first}") from error
+            raise StorageError(f"the log of {self.name} at {self.uri} cannot be read: {first}") from error
 
     def _list(self) -> None:
         objects = []

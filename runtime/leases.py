@@ -20,17 +20,18 @@ from pathlib import Path
 from types import TracebackType
 
 import psutil
-from obstore.exceptions import BaseError as ObjectStoreError
 
 from lakehouse.errors import LakehouseError
 from lakehouse.layout import Layout
-from runtime.storage import Storage
+from runtime.storage import Storage, StorageError
 
 log = logging.getLogger(__name__)
 LIFETIME_SECONDS = 60.0
 RENEWAL_SECONDS = 10.0
 # A holder stops before others may take over: this is for clocks that do not agree.
 MARGIN_SECONDS = 10.0
+# Two readings of one process's begin differ by less.
+SAME_SECONDS = 2.0
 
 
 class LeaseHeldError(LakehouseError):
@@ -43,17 +44,21 @@ class LeaseLostError(LakehouseError):
 
 @dataclass(frozen=True)
 class Holder:
-    """A process that can be told from every other: `machine` is also the container, `begun` when the process began."""
+    """A process that can be told from every other: `machine` is also the container, `begun` when the process began,
+    in seconds since 1970, and `ticks` the same since the machine's start, where /proc tells it: a clock that is set
+    moves the one, never the other.
+    """
 
     job: str
     machine: str
     process: int
     begun: float
+    ticks: int | None = None
 
     @classmethod
     def here(cls, job: str) -> "Holder":
         """This process, at work as `job`."""
-        return cls(job, _machine(), os.getpid(), psutil.Process().create_time())
+        return cls(job, _machine(), os.getpid(), psutil.Process().create_time(), _ticks(os.getpid()))
 
     @property
     def dead(self) -> bool:
@@ -61,9 +66,13 @@ class Holder:
         if self.machine != _machine():
             return False
         try:
-            return psutil.Process(self.process).create_time() != self.begun
+            begun = psutil.Process(self.process).create_time()
+            ticks = _ticks(self.process)
         except psutil.NoSuchProcess:
             return True
+        if self.ticks is not None and ticks is not None:
+            return ticks != self.ticks
+        return abs(begun - self.begun) > SAME_SECONDS
 
     def __str__(self) -> str:
         return f"{self.job} (process {self.process} on {self.machine.partition('/')[0]})"
@@ -106,15 +115,19 @@ class Leases:
         self._holder = Holder.here(job)
         self._clock = clock
         self._held: dict[str, Lease] = {}
+        # The token that another process holds now.
+        self._lost: dict[str, int] = {}
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="leases", daemon=True)
 
     def __enter__(self) -> "Leases":
-        """Takes all leases or none. Raises LeaseHeldError naming the table, who holds it and since when."""
+        """Takes all leases or none. Raises LeaseHeldError naming the table, who holds it and since when, and
+        StorageError when the store does not answer.
+        """
         try:
             for table in self._storages:
                 self._held[table] = self._take(table)
-        except LeaseHeldError:
+        except LakehouseError:
             self._release()
             raise
         self._thread.start()
@@ -128,7 +141,14 @@ class Leases:
         self._release()
 
     def check(self) -> None:
-        """Raises LeaseLostError when a lease was not renewed for so long that others may take it."""
+        """Raises LeaseLostError when another process has taken a lease over, or one was not renewed for so long that
+        others may take it.
+        """
+        for table, token in self._lost.items():
+            raise LeaseLostError(
+                f"the lease on {table} was taken over with token {token} while this process was suspended or cut off: "
+                "the other one goes on in its place; let that end before you start this one again"
+            )
         now = self._clock()
         for table, lease in self._held.items():
             if now - lease.renewed > LIFETIME_SECONDS - MARGIN_SECONDS:
@@ -171,21 +191,40 @@ class Leases:
     def _keep(self) -> None:
         """Renews until the end. A failure is tried again at the next turn; `check` tells when that took too long."""
         while not self._end.wait(RENEWAL_SECONDS):
-            for table, lease in self._held.items():
-                renewed = Lease(lease.token, lease.holder, lease.since, self._clock())
+            for table in self._held:
                 try:
-                    self._storages[table].put(_key(lease.token), renewed.to_bytes())
-                except ObjectStoreError as error:
+                    self._renew(table)
+                except StorageError as error:
                     log.warning("the lease on %s could not be renewed: %s", table, error)
-                else:
-                    self._held[table] = renewed
+
+    def _renew(self, table: str) -> None:
+        """1 What others may have taken by now is not renewed. 2 Write the token again. 3 A higher one may be there all
+        the same, as this process may have slept before 2, and clocks may differ: then the lease is lost for good.
+        """
+        storage, lease = self._storages[table], self._held[table]
+        # 1
+        now = self._clock()
+        if table in self._lost or now - lease.renewed > LIFETIME_SECONDS:
+            return
+        # 2
+        renewed = Lease(lease.token, lease.holder, lease.since, now)
+        storage.put(_key(lease.token), renewed.to_bytes())
+        # 3
+        highest = _token(storage.list()[-1].key)
+        if highest != lease.token:
+            self._lost[table] = highest
+            storage.delete(_key(lease.token))
+            return
+        self._held[table] = renewed
 
     def _release(self) -> None:
         for table, lease in self._held.items():
+            if table in self._lost:
+                continue
             released = Lease(lease.token, lease.holder, lease.since, lease.renewed, released=True)
             try:
                 self._storages[table].put(_key(lease.token), released.to_bytes())
-            except ObjectStoreError as error:
+            except StorageError as error:
                 log.warning("the lease on %s could not be released, it ends by itself: %s", table, error)
 
 
@@ -199,6 +238,20 @@ def _held_by(table: str, lease: Lease) -> str:
 
 def _key(token: int) -> str:
     return f"{token:012}.json"
+
+
+def _token(key: str) -> int:
+    return int(key.removesuffix(".json"))
+
+
+def _ticks(process: int) -> int | None:
+    """When the process began, since the machine's start; None where there is no /proc or the process has ended."""
+    try:
+        told = Path(f"/proc/{process}/stat").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The program's name, in brackets, may hold anything; the start is the 20th word after it.
+    return int(told.rpartition(")")[2].split()[19])
 
 
 def _machine() -> str:

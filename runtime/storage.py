@@ -19,20 +19,25 @@ from obstore.store import LocalStore, ObjectStore, S3Store
 from lakehouse.errors import LakehouseError
 from runtime.region import region
 
-# What a store says when it is full or may not be written, and the way out.
+# What a store says when it is full or may not be used, and the way out; `do` is what was tried.
 _WAYS_OUT = {
     "No space left on device": "free space there and start again: what was begun is taken up where it stopped",
     "Disk quota exceeded": "free space there and start again: what was begun is taken up where it stopped",
     "507 Insufficient Storage": "free space there and start again: what was begun is taken up where it stopped",
     "Read-only file system": "make it writable, or name another root",
-    "Permission denied": "give the job's user the right to write there",
-    "AccessDenied": "give the job's role the right to put objects there",
-    "403 Forbidden": "give the job's role the right to put objects there",
+    "Permission denied": "give the job's user the right to {do} there",
+    "AccessDenied": "give the job's role the right to {do} objects there",
+    "403 Forbidden": "give the job's role the right to {do} objects there",
 }
+_AGAIN = "see whether it can be reached, and try again"
 
 
-class UnwritableError(LakehouseError, BaseError):
-    """An object could not be written, and is as it was before; the message names it and says what to do."""
+class StorageError(LakehouseError, BaseError):
+    """The store did not do what it was asked for; the message names the object and says what to do."""
+
+
+class UnwritableError(StorageError):
+    """An object could not be written, and is as it was before."""
 
 
 @dataclass(frozen=True)
@@ -60,66 +65,75 @@ class Storage:
         return cls("s3://" + uri.removeprefix("s3a://") if uri.startswith("s3a://") else uri)
 
     def read(self, key: str) -> bytes | None:
-        """The object's bytes, or None if there is none."""
+        """The object's bytes, or None if there is none. Raises StorageError where the store does not answer."""
         try:
             return bytes(obstore.get(_store(self.uri, os.getpid()), key).bytes())
         except (NotFoundError, FileNotFoundError):
             return None
+        except (BaseError, OSError) as error:
+            raise _failed("read", f"{self.uri}/{key}", error) from error
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """Writes the object unless there is one; False says that there is, and leaves it as it is.
 
         Atomic between processes and machines (S3: `If-None-Match: *`; folder: a link made in one step). Raises
-        UnwritableError where the store is full, read-only or refuses.
+        UnwritableError where the store is full, read-only, refuses or does not answer.
         """
         try:
             obstore.put(_store(self.uri, os.getpid()), key, data, mode="create", use_multipart=False)
         except AlreadyExistsError:
             return False
-        except BaseError as error:
-            raise _unwritable(f"{self.uri}/{key}", error) from error
+        except (BaseError, OSError) as error:
+            raise _failed("write", f"{self.uri}/{key}", error) from error
         return True
 
     def put(self, key: str, data: bytes) -> None:
         """Writes the object, over the one that may be there. Raises UnwritableError as `put_if_absent` does."""
         try:
             obstore.put(_store(self.uri, os.getpid()), key, data)
-        except BaseError as error:
-            raise _unwritable(f"{self.uri}/{key}", error) from error
+        except (BaseError, OSError) as error:
+            raise _failed("write", f"{self.uri}/{key}", error) from error
 
     def list(self, prefix: str = "") -> list[StoredObject]:
-        """All objects whose key starts with the folder `prefix`, sorted by key."""
-        found = [
-            StoredObject(meta["path"], meta["size"], (meta["e_tag"] or "").strip('"'), meta["last_modified"])
-            for page in obstore.list(_store(self.uri, os.getpid()), prefix or None)
-            for meta in page
-        ]
+        """All objects whose key starts with the folder `prefix`, sorted by key. Raises StorageError as `read` does."""
+        try:
+            found = [
+                StoredObject(meta["path"], meta["size"], (meta["e_tag"] or "").strip('"'), meta["last_modified"])
+                for page in obstore.list(_store(self.uri, os.getpid()), prefix or None)
+                for meta in page
+            ]
+        except (BaseError, OSError) as error:
+            raise _failed("list", f"{self.uri}/{prefix}", error) from error
         return sorted(found, key=lambda each: each.key)
 
     def chunks(self, key: str) -> Iterator[bytes]:
-        """The object's bytes in pieces of some megabytes. Raises FileNotFoundError if there is none."""
+        """The object's bytes in pieces of some megabytes. Raises FileNotFoundError if there is none, else as `read`."""
         try:
             result = obstore.get(_store(self.uri, os.getpid()), key)
-        except NotFoundError as error:
+            for chunk in result.stream(min_chunk_size=4 * 1024 * 1024):
+                yield bytes(chunk)
+        except (NotFoundError, FileNotFoundError) as error:
             raise FileNotFoundError(f"{self.uri}/{key}") from error
-        for chunk in result.stream(min_chunk_size=4 * 1024 * 1024):
-            yield bytes(chunk)
+        except (BaseError, OSError) as error:
+            raise _failed("read", f"{self.uri}/{key}", error) from error
 
     def delete(self, key: str) -> None:
-        """Removes the object; none there is fine."""
+        """Removes the object; none there is fine. Raises StorageError as `read` does."""
         try:
             obstore.delete(_store(self.uri, os.getpid()), key)
         except (NotFoundError, FileNotFoundError):
             return
+        except (BaseError, OSError) as error:
+            raise _failed("delete", f"{self.uri}/{key}", error) from error
 
 
-def _unwritable(address: str, error: BaseError | OSError) -> BaseError | OSError:
-    """The error with the way out, where there is one: its first line, for obstore's own debugging follows."""
+def _failed(do: str, address: str, error: BaseError | OSError) -> StorageError:
+    """The error with the way out: its first line without the store's XML, for obstore's own debugging follows."""
     found = str(error)
-    way_out = next((way for said, way in _WAYS_OUT.items() if said in found), None)
-    if way_out is None:
-        return error
-    return UnwritableError(f"{address} cannot be written: {found.splitlines()[0]}: {way_out}")
+    way_out = next((way for said, way in _WAYS_OUT.items() if said in found), _AGAIN).format(do=do)
+    what = {"write": "written", "read": "read", "list": "listed", "delete": "deleted"}[do]
+    reason = found.partition("\n")[0].partition(": <?xml")[0] or type(error).__name__
+    return (UnwritableError if do == "write" else StorageError)(f"{address} cannot be {what}: {reason}: {way_out}")
 
 
 @lru_cache(maxsize=64)
@@ -132,7 +146,7 @@ def _store(uri: str, process: int) -> ObjectStore:
         try:
             return LocalStore(folder, mkdir=True)
         except (BaseError, OSError) as error:
-            raise _unwritable(str(folder), error) from error
+            raise _failed("write", str(folder), error) from error
     bucket, _, prefix = uri.removeprefix("s3://").partition("/")
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     where = region() or "us-east-1"

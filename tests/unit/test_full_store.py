@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lakehouse.errors import LakehouseError
-from runtime.storage import Storage, UnwritableError
+from runtime.storage import Storage, StorageError, UnwritableError
 
 BYTES = b"x" * 30_000
 WRITES: list[Callable[[Storage, str, bytes], object]] = [Storage.put_if_absent, Storage.put]
@@ -91,6 +91,8 @@ def refusing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
             self.end_headers()
             self.wfile.write(body)
 
+        do_GET = do_POST = do_DELETE = do_PUT  # noqa: N815
+
         def log_message(self, format: str, *arguments: Any) -> None:
             pass
 
@@ -113,3 +115,26 @@ def test_a_bucket_that_refuses_is_told_with_the_way_out(
         write(Storage.open(f"s3://{tmp_path.name.replace('_', '-')}/lake"), "1", b"1")
     assert refusing in str(refused.value)
     assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("refusing", [(403, "AccessDenied", "give the job's role the right")], indirect=True)
+@pytest.mark.parametrize(
+    ("use", "told"),
+    [
+        (lambda storage: storage.read("1"), "/1 cannot be read: "),
+        (lambda storage: list(storage.chunks("1")), "/1 cannot be read: "),
+        (lambda storage: storage.list("some"), "/some cannot be listed: "),
+        (lambda storage: storage.delete("1"), "/1 cannot be deleted: "),
+    ],
+    ids=["read", "chunks", "list", "delete"],
+)
+def test_a_bucket_that_does_not_answer_is_told_in_one_line(
+    refusing: str, use: Callable[[Storage], object], told: str, tmp_path: Path
+) -> None:
+    storage = Storage.open(f"s3://{tmp_path.name.replace('_', '-')}/lake")
+    with pytest.raises(StorageError) as refused:
+        use(storage)
+    assert str(refused.value).startswith(f"{storage.uri}{told}")
+    assert refusing in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
+    assert isinstance(refused.value, LakehouseError)

@@ -5,15 +5,16 @@ import multiprocessing
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from multiprocessing.queues import Queue
 from pathlib import Path
 
+import psutil
 import pytest
 
 from runtime import leases
 from runtime.leases import Holder, Lease, LeaseHeldError, LeaseLostError, Leases
-from runtime.storage import Storage, StoredObject
+from runtime.storage import Storage, StorageError, StoredObject
 
 TABLE = "silver.validated_pos"
 
@@ -80,9 +81,35 @@ def test_a_lease_of_another_machine_holds_until_its_time_is_over(tmp_path: Path)
 def test_a_lease_of_a_process_that_was_killed_here_is_taken_over_at_once(tmp_path: Path) -> None:
     here = Holder.here("stream silver")
     clock = Clock()
-    left_behind(tmp_path, Lease(9, replace(here, begun=here.begun - 100), clock.now, clock.now))
+    left_behind(tmp_path, Lease(9, replace(here, ticks=(here.ticks or 0) - 100), clock.now, clock.now))
     with Leases(str(tmp_path), "stream silver", [TABLE], clock):
         assert list(objects(tmp_path)) == ["000000000010.json"]
+
+
+def test_a_clock_that_was_set_makes_nobody_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the system tells as a process's begin since 1970 moves with the clock, as after a suspended machine."""
+    here = Holder.here("stream silver")
+    assert not here.dead
+    real = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: real(self) + 3600)
+    assert not here.dead
+    assert replace(here, ticks=(here.ticks or 0) + 1).dead
+
+
+def test_without_proc_a_process_is_known_by_its_begin_within_two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = Holder.here("stream silver")
+    monkeypatch.setattr(leases, "_ticks", lambda process: None)
+    assert [replace(here, begun=here.begun + seconds).dead for seconds in (0.0, 1.5, -1.5, 2.5)] == [
+        False, False, False, True,
+    ]  # fmt: skip
+
+
+def test_a_lease_without_ticks_can_be_read_still() -> None:
+    here = asdict(Holder.here("stream silver"))
+    del here["ticks"]
+    content = {"token": 3, "holder": here, "since": 1.0, "renewed": 2.0, "released": False}
+    read = Lease.from_bytes("somewhere", json.dumps(content).encode())
+    assert (read.token, read.holder.ticks, read.holder.dead) == (3, None, False)
 
 
 def test_a_holder_that_cannot_renew_stops_before_others_may_take_over(tmp_path: Path) -> None:
@@ -107,6 +134,58 @@ def test_a_holder_renews_its_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         # A write that was under way may have ended after the look.
         held._thread.join(0.05)
         assert objects(tmp_path)["000000000001.json"]["renewed"] == clock.now
+
+
+def test_a_holder_whose_lease_was_taken_over_never_renews_it_again(tmp_path: Path) -> None:
+    """It slept for a minute, another process took token 2, and it wakes in the middle of a renewal."""
+    clock, late = Clock(), Clock()
+    slept = Leases(str(tmp_path), "stream silver", [TABLE], clock)
+    slept._held[TABLE] = slept._take(TABLE)
+    clock.now += leases.LIFETIME_SECONDS - leases.MARGIN_SECONDS
+    late.now += leases.LIFETIME_SECONDS + 1
+    with Leases(str(tmp_path), "redrive pos", [TABLE], late) as other:
+        slept._renew(TABLE)
+        told = (
+            "the lease on silver.validated_pos was taken over with token 2 while this process was suspended or cut "
+            "off: the other one goes on in its place; let that end before you start this one again"
+        )
+        for _ in range(2):
+            with pytest.raises(LeaseLostError) as lost:
+                slept.check()
+            assert str(lost.value) == told
+            slept._renew(TABLE)
+        slept._release()
+        assert list(objects(tmp_path)) == ["000000000002.json"]
+        other._renew(TABLE)
+        other.check()
+    assert [(name, content["released"]) for name, content in objects(tmp_path).items()] == [("000000000002.json", True)]
+
+
+def test_a_holder_that_slept_longer_than_its_lease_does_not_renew_it(tmp_path: Path) -> None:
+    clock = Clock()
+    slept = Leases(str(tmp_path), "stream silver", [TABLE], clock)
+    slept._held[TABLE] = slept._take(TABLE)
+    before = objects(tmp_path)
+    clock.now += leases.LIFETIME_SECONDS + 1
+    slept._renew(TABLE)
+    assert objects(tmp_path) == before
+    with pytest.raises(LeaseLostError, match="the lease on silver.validated_pos could not be renewed for 61 s"):
+        slept.check()
+
+
+def test_a_store_that_does_not_answer_keeps_no_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Storage.list
+
+    def answers_once(storage: Storage, prefix: str = "") -> list[StoredObject]:
+        if storage.uri.endswith("validated_pos"):
+            raise StorageError(f"{storage.uri}/ cannot be listed: no answer: see whether it can be reached")
+        return real(storage, prefix)
+
+    monkeypatch.setattr(Storage, "list", answers_once)
+    with pytest.raises(StorageError, match="validated_pos/ cannot be listed"):
+        Leases(str(tmp_path), "stream silver", ["silver.stores", TABLE]).__enter__()
+    left = json.loads((tmp_path / "checkpoints/silver/leases/stores/000000000001.json").read_text())
+    assert left["released"] is True
 
 
 def test_a_lease_whose_answer_was_lost_is_held_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
