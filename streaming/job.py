@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FrameType
 
-from py4j.protocol import Py4JJavaError
+from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark.errors import PySparkException, StreamingQueryException
 from pyspark.sql.streaming.query import StreamingQuery
 
 from lakehouse.errors import LakehouseError
 from runtime.metrics import metrics
+from runtime.storage import StorageError
 from streaming.freshness import Freshness
 
 POLL_SECONDS = 0.2
@@ -69,14 +70,13 @@ class Requests:
             self.drain.set()
 
     def listen(self) -> None:
-        """From now on SIGTERM and SIGINT ask to stop, SIGUSR1 asks to drain; says so in the log."""
+        """From now on SIGTERM and SIGINT ask to stop, SIGUSR1 asks to drain."""
 
         def on_signal(number: int, frame: FrameType | None) -> None:
             (self.drain if number == signal.SIGUSR1 else self.stop).set()
 
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             signal.signal(number, on_signal)
-        log.info(LISTENING)
 
 
 class Job:
@@ -98,7 +98,9 @@ class Job:
         self._freshness = Freshness(metrics())
 
     def run(self) -> None:
-        """Raises QueryFailedError when a query failed too often in a row; the others end after their batch first."""
+        """Raises QueryFailedError when a query failed too often in a row, and what a query says that refuses to start;
+        the others end after their batch first.
+        """
         stages = sorted({each.declaration.stage for each in self._running})
         gate = opened = 0
         try:
@@ -176,7 +178,8 @@ class Job:
                 return
             each.drained = False
             each.query = each.declaration.start()
-        except (PySparkException, Py4JJavaError) as failure:
+        except (PySparkException, Py4JJavaError, StorageError) as failure:
+            # Any other LakehouseError is a refusal: it would be the same at every start, so it ends the job.
             self._failed(each, failure)
 
     def _failed(self, each: _Running, failure: Exception) -> None:
@@ -199,8 +202,8 @@ class Job:
         def wait() -> None:
             try:
                 query.processAllAvailable()
-            except StreamingQueryException:
-                return  # the main loop finds the query ended, with its exception
+            except (StreamingQueryException, Py4JError, ConnectionError):
+                return  # the main loop finds the query ended, with its exception, or the JVM gone
             if each.drain is threading.current_thread():
                 each.drained = query.isActive
 

@@ -6,8 +6,10 @@ from lakehouse.contracts import load_contracts
 from lakehouse.settings import Settings
 from runtime.leases import Leases
 from runtime.spark import create_session
-from streaming.job import Job, Requests
+from streaming.job import LISTENING, Job, Requests
 from streaming.layers import declarations, tables_of
+
+log = logging.getLogger(__name__)
 
 
 def run(layer: str, drain: bool, settings: Settings) -> None:
@@ -22,9 +24,12 @@ def run(layer: str, drain: bool, settings: Settings) -> None:
     # Before the session: a job that is told to end while it starts ends as it should.
     requests = Requests(drain)
     requests.listen()
+    log.info(LISTENING)
     contracts = load_contracts(settings.contracts_directory)
     with Leases(settings.root, f"stream {layer}", tables_of(settings, contracts, layer)) as leases:
         spark = create_session(f"lakehouse {layer}", settings)
+        # Spark takes Ctrl-C for itself when a session begins.
+        requests.listen()
         try:
             queries = declarations(spark, settings, contracts, layer, drain)
             Job(queries, settings.max_restarts, requests, leases.check).run()

@@ -11,6 +11,8 @@ import pytest
 from pyspark.errors import PySparkException, StreamingQueryException
 from pyspark.sql.streaming.query import StreamingQuery
 
+from runtime.checkpoints import CheckpointError
+from runtime.storage import StorageError
 from streaming import job
 from streaming.job import Declaration, Job, QueryFailedError, Requests
 
@@ -157,6 +159,58 @@ def test_a_query_that_cannot_even_start_counts_as_failed() -> None:
 
     with running(fakes.declare("bad", begin=refuse)):
         until(lambda: len(attempts) == 3)
+
+
+def test_a_store_that_does_not_answer_when_a_query_starts_counts_as_a_failure() -> None:
+    """The neighbour goes on in the middle of its batch."""
+    fakes = Fakes()
+    attempts: list[int] = []
+
+    def outage(query: FakeQuery) -> None:
+        attempts.append(1)
+        if len(attempts) < 3:
+            raise StorageError("s3://lake/checkpoints/metadata cannot be read: no answer")
+
+    with running(fakes.declare("good"), fakes.declare("bad", begin=outage)) as background:
+        fakes.query("good").status["isTriggerActive"] = True
+        until(lambda: len(attempts) == 3)
+        assert background.thread.is_alive()
+        fakes.query("good").status["isTriggerActive"] = False
+    assert background.failure is None
+    assert fakes.happened("good") == ["good started", "good stopped"]
+
+
+def test_a_store_that_never_answers_ends_the_job_with_the_object() -> None:
+    def outage() -> bool:
+        raise StorageError("s3://lake/bronze/_delta_log cannot be listed: no answer")
+
+    with running(Fakes().declare("silver.pos", ready=outage), max_restarts=1) as background:
+        background.ended()
+    assert str(background.failure) == (
+        "silver.pos failed 2 times in a row and is given up: s3://lake/bronze/_delta_log cannot be listed: no answer"
+    )
+
+
+def test_a_query_that_refuses_to_start_ends_the_job_after_its_neighbours_batch() -> None:
+    fakes = Fakes()
+    refused = CheckpointError("silver/pos ends at batch 0, but the tables hold batch 1")
+    go = threading.Event()
+
+    def refuse(query: FakeQuery) -> None:
+        raise refused
+
+    with running(fakes.declare("good"), fakes.declare("bad", ready=go.is_set, begin=refuse)) as background:
+        good = fakes.query("good")
+        good.status["isTriggerActive"] = True
+        go.set()
+        until(lambda: "bad started" in fakes.events)
+        time.sleep(0.1)
+        assert good.isActive
+        assert background.thread.is_alive()
+        good.status["isTriggerActive"] = False
+        background.ended()
+    assert background.failure is refused
+    assert fakes.events == ["good started", "bad started", "good stopped"]
 
 
 def test_a_query_that_fails_too_often_ends_the_job_with_the_reason() -> None:
