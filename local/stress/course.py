@@ -4,7 +4,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,8 +29,8 @@ LONGEST_LIFE_SECONDS = 90.0
 # A point that the run has not died at yet is waited for: the jobs before this one die meanwhile.
 LONGEST_WAY_SECONDS = 300.0
 POLL_SECONDS = 0.2
-# What Spark's start script asks for the command of the JVM.
-LAUNCHER = "org.apache.spark.launcher.Main"
+# The JVM of a session, and what Spark's start script asks for its command.
+SESSION, LAUNCHER = "org.apache.spark.deploy.SparkSubmit", "org.apache.spark.launcher.Main"
 # A driver whose JVM is gone has to notice, and to end by itself.
 NOTICE_SECONDS = 60.0
 DRAIN_SECONDS = 900.0
@@ -154,7 +154,7 @@ class Course:
             self._orphans += job.family()
             job.kill_driver()
         elif death.what == "worker":
-            _kill_one(job, "python")
+            _kill_one(job, lambda command: "python" in Path(command[0]).name)
         else:
             _kill_jvm(job)
             if not job.wait_for_end(NOTICE_SECONDS):
@@ -191,22 +191,28 @@ class Course:
 
 
 def _kill_jvm(job: Job) -> None:
-    """Kills the job's JVM; a job that has just begun has none yet, or only the one that works out its command."""
+    """Kills the job's JVM; a job that has just begun has none yet."""
     deadline = time.monotonic() + NOTICE_SECONDS
-    while not _kill_one(job, "java", but_not=LAUNCHER):
+    while not _kill_one(job, is_session):
         if not job.running or time.monotonic() > deadline:
             raise StressError(f"{job.name} has no JVM: see {job.log}")
         time.sleep(POLL_SECONDS)
 
 
-def _kill_one(job: Job, name: str, but_not: str | None = None) -> bool:
-    """Kills one process of that name in the job's family, but none with the word `but_not` in its command and not the
-    driver; False where there is none.
+def is_session(command: Sequence[str]) -> bool:
+    """Whether a process's command is that of a session's JVM: a job that starts runs others too, which ask Java for its
+    version and work out this command.
     """
+    return SESSION in command and LAUNCHER not in command
+
+
+def _kill_one(job: Job, meant: Callable[[Sequence[str]], bool]) -> bool:
+    """Kills one process in the job's family whose command is `meant`, but not the driver; False where there is none."""
     for process in job.family():
         try:
             alive = process.pid != job.pid and process.status() != psutil.STATUS_ZOMBIE
-            if alive and name in process.name() and but_not not in process.cmdline():
+            command = process.cmdline() if alive else []
+            if command and meant(command):
                 process.kill()
                 return True
         except psutil.NoSuchProcess:

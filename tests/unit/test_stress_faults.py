@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from local.stress import faults, reshards
+from local.stress.course import is_session
 from local.stress.deaths import POINTS_OF_A_STREAM, drawn
 from local.stress.faults import FaultyS3
 
@@ -151,3 +152,16 @@ def test_reshards_go_on_when_a_stream_has_had_hundreds_of_shards(monkeypatch: py
             time.sleep(0.01)
     assert set(kinesis.split) == {"shard-249"}
     assert len(kinesis.split) == running.done >= 3
+
+
+@pytest.mark.parametrize(
+    ("command", "meant"),
+    [
+        ("java -cp jars -Xmx1g org.apache.spark.deploy.SparkSubmit pyspark-shell", True),
+        ("java -cp jars org.apache.spark.launcher.Main org.apache.spark.deploy.SparkSubmit pyspark-shell", False),
+        ("java --add-modules=jdk.incubator.vector -XshowSettings:properties -version", False),
+    ],
+)
+def test_the_jvm_that_dies_is_the_sessions_own(command: str, meant: bool) -> None:
+    """A job outlives the death of the Java that it only asks for its version."""
+    assert is_session(command.split()) is meant
