@@ -4,6 +4,7 @@ import pulumi
 import pulumi_aws as aws
 
 from infra import config as configuration
+from infra.account_settings import AccountSettings, AccountSettingsArgs
 from infra.audit import Audit, AuditArgs
 from infra.auditors import Auditors, AuditorsArgs
 from infra.batch import Batch, BatchArgs
@@ -46,8 +47,9 @@ def declare() -> None:
     streams = Streams("streams", StreamsArgs(estate, keys, storage))
 
     # What the data is, and who may see it
-    catalog = Catalog("catalog", CatalogArgs(estate, keys, storage))
-    governance = Governance("governance", GovernanceArgs(estate, keys, storage, catalog))
+    settings = AccountSettings("account", AccountSettingsArgs(estate, keys))
+    catalog = Catalog("catalog", CatalogArgs(estate, settings, storage))
+    governance = Governance("governance", GovernanceArgs(estate, keys, settings, storage, catalog))
     if config.switches.classification_tags:
         Classification("classification", ClassificationArgs(estate, catalog, governance))
 

@@ -12,7 +12,7 @@ from infra.estate import Estate
 from infra.governance import Governance
 from infra.grants import DESCRIBE, SELECT, see_database, use_table
 from infra.keys import READ, Keys
-from infra.readers import reader_statements, taken_by
+from infra.readers import AUDITOR, place_of, reader_statements, taken_by
 from infra.storage import Storage
 
 
@@ -52,7 +52,7 @@ class Auditors(pulumi.ComponentResource):
             name,
             role=role.id,
             policy=document(
-                *reader_statements(estate, storage, keys, [database], "auditor/", estate.name()),
+                *reader_statements(estate, storage, keys, [database], place_of(estate, AUDITOR)),
                 statement("ReadLogs", ["s3:GetObject"], [arn for bucket in logs for arn in bucket.below("")]),
                 statement("ListLogs", ["s3:ListBucket", "s3:GetBucketLocation"], [bucket.arn for bucket in logs]),
                 statement("DecryptLogs", READ, [keys.arn("audit")]),

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
+from infra.account_settings import AccountSettings
 from infra.estate import Estate
-from infra.keys import Keys
 from infra.storage import Storage
 from lakehouse.contracts import Contract
 from lakehouse.glue_columns import GlueColumn, glue_columns
@@ -44,12 +44,12 @@ class CatalogArgs:
     """What the catalog describes."""
 
     estate: Estate
-    keys: Keys
+    settings: AccountSettings
     storage: Storage
 
 
 class Catalog(pulumi.ComponentResource):
-    """Databases and tables, from the contracts; the catalog itself is encrypted.
+    """Databases and tables, from the contracts, once the account's settings are there: these are for what comes after.
 
     Silver and gold are there twice: as the Delta tables that Athena and Spark read, and for Redshift Spectrum as tables
     over the manifests that the jobs keep (docs/adr/0015). Costs nothing below a million objects.
@@ -61,7 +61,6 @@ class Catalog(pulumi.ComponentResource):
         self.databases: dict[str, pulumi.Output[str]] = {}
         self.tables: dict[str, aws.glue.CatalogTable] = {}
         self.spectrum_tables: dict[str, aws.glue.CatalogTable] = {}
-        self._encrypt()
         for layer in (*LAYERS, AUDIT, SPECTRUM):
             self.databases[layer] = self._database(layer)
         for table in self._estate.contracts.tables:
@@ -69,24 +68,6 @@ class Catalog(pulumi.ComponentResource):
             if table.startswith(("silver.", "gold.")):
                 self.spectrum_tables[table] = self._manifest_table(table)
         self.register_outputs({"databases": self.databases})
-
-    def _encrypt(self) -> None:
-        key = self._args.keys.arn("catalog")
-        at_rest = aws.glue.DataCatalogEncryptionSettingsDataCatalogEncryptionSettingsEncryptionAtRestArgs(
-            catalog_encryption_mode="SSE-KMS", sse_aws_kms_key_id=key
-        )
-        passwords = aws.glue.DataCatalogEncryptionSettingsDataCatalogEncryptionSettingsConnectionPasswordEncryptionArgs(
-            return_connection_password_encrypted=True, aws_kms_key_id=key
-        )
-        aws.glue.DataCatalogEncryptionSettings(
-            self._name,
-            data_catalog_encryption_settings=(
-                aws.glue.DataCatalogEncryptionSettingsDataCatalogEncryptionSettingsArgs(
-                    encryption_at_rest=at_rest, connection_password_encryption=passwords
-                )
-            ),
-            opts=self._estate.keeps_data(self, "{account}"),
-        )
 
     def _database(self, layer: str) -> pulumi.Output[str]:
         return aws.glue.CatalogDatabase(
@@ -96,7 +77,9 @@ class Catalog(pulumi.ComponentResource):
             location_uri=pulumi.Output.concat(self._args.storage.lake.uri, f"/{layer}/") if layer in LAYERS else None,
             # No permissions for everybody: Lake Formation grants each role what the contracts say.
             create_table_default_permissions=[],
-            opts=self._estate.keeps_data(self, f"{{account}}:{self._estate.database(layer)}"),
+            opts=self._estate.keeps_data(
+                self, f"{{account}}:{self._estate.database(layer)}", depends_on=self._args.settings.made
+            ),
         ).name
 
     def _delta_table(self, table: str) -> aws.glue.CatalogTable:
@@ -112,7 +95,12 @@ class Catalog(pulumi.ComponentResource):
             table_type="EXTERNAL_TABLE",
             parameters=DELTA | _about(contract),
             storage_descriptor=self._descriptor(
-                self._location(table), [each for each in columns if not each.partition], PARQUET_IN, PARQUET_OUT
+                self._location(table),
+                [each for each in columns if not each.partition],
+                PARQUET_IN,
+                PARQUET_OUT,
+                # Where readers that go by the format's own name, not by Hive's location, find the table.
+                {"path": self._location(table)},
             ),
             partition_keys=[_partition(each) for each in _in_order(contract, columns)],
             opts=self._estate.keeps_data(self, f"{{account}}:{self._estate.database(layer)}:{name}"),
@@ -143,9 +131,16 @@ class Catalog(pulumi.ComponentResource):
         return self._args.storage.lake.uri.apply(lambda root: Layout(root).table(table))
 
     def _descriptor(
-        self, location: pulumi.Input[str], columns: list[GlueColumn], reads: str, writes: str
+        self,
+        location: pulumi.Input[str],
+        columns: list[GlueColumn],
+        reads: str,
+        writes: str,
+        parameters: Mapping[str, pulumi.Input[str]] | None = None,
     ) -> aws.glue.CatalogTableStorageDescriptorArgs:
-        serde = aws.glue.CatalogTableStorageDescriptorSerDeInfoArgs(serialization_library=PARQUET_SERDE)
+        serde = aws.glue.CatalogTableStorageDescriptorSerDeInfoArgs(
+            serialization_library=PARQUET_SERDE, parameters=parameters
+        )
         return aws.glue.CatalogTableStorageDescriptorArgs(
             location=location,
             input_format=reads,

@@ -88,11 +88,6 @@ class Switches(Section):
     streaming_jobs: bool = Field(True, description="Start the streaming jobs; off: the application only.")
     table_grants: bool = Field(True, description="Lake Formation's grants to teams; off: they see no table at all.")
     data_cells_filters: bool = Field(True, description="Row and column filters of Lake Formation.")
-    account_settings: bool = Field(
-        True,
-        description="What an account has once in a Region: Lake Formation's administrators and defaults, the catalog's "
-        "key. Off for a second stack in the same account and Region, which takes the first one's (catalog_key).",
-    )
     classification_tags: bool = Field(True, description="Lake Formation tags with each column's classification.")
     emr: bool = Field(True, description="The EMR Serverless application.")
     budget: bool = Field(True, description="The monthly budget and its alerts.")
@@ -166,7 +161,9 @@ class EstateConfig(Section):
         "`pulumi up`, which grants. None: whoever runs it.",
     )
     catalog_key: Arn | None = Field(
-        None, description="The key of the account's catalog, where another stack made it (switches.account_settings)."
+        None,
+        description="The key of the Glue catalog, where another stack of the same account and Region made it: that one's "
+        "settings of Lake Formation and of the catalog, which an account has once, then stay.",
     )
     team_principals: dict[str, tuple[Arn, ...]] = Field(
         {}, description="Who may take a team's role: team (as in the contracts) to IAM roles; none: this account's."
@@ -209,11 +206,6 @@ class EstateConfig(Section):
             )
         if self.team_groups and self.identity_center is None:
             raise ValueError("team_groups needs identity_center: give the ARN of the IAM Identity Center instance")
-        if self.switches.account_settings != (self.catalog_key is None):
-            raise ValueError(
-                "switches.account_settings off and catalog_key belong together: the stack that makes the account's "
-                "settings makes its catalog's key, every other one in the account and Region names that key"
-            )
         if self.switches.streaming_jobs and not self.switches.emr:
             raise ValueError("switches.streaming_jobs needs switches.emr: switch both off, or both on")
         return self

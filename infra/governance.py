@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
+from infra.account_settings import AccountSettings
 from infra.catalog import SPECTRUM, Catalog
 from infra.documents import document, statement, trust
 from infra.estate import Estate
 from infra.grants import SELECT, opt_in, see_database
 from infra.keys import READ, Keys
-from infra.readers import reader_statements, taken_by
+from infra.readers import place_of, reader_statements, taken_by, team_role_name
 from infra.storage import Storage
 from lakehouse.policies import Access, role_names
 
@@ -25,6 +26,7 @@ class GovernanceArgs:
 
     estate: Estate
     keys: Keys
+    settings: AccountSettings
     storage: Storage
     catalog: Catalog
 
@@ -42,9 +44,7 @@ class Governance(pulumi.ComponentResource):
         self._name, self._estate, self._args = name, args.estate, args
         self._child = pulumi.ResourceOptions(parent=self)
         self.team_roles = {team: self._team_role(team) for team in role_names(self._estate.contracts)}
-        settings = self._settings()
-        location = self._location()
-        self._after = pulumi.ResourceOptions(parent=self, depends_on=[settings, location, *self._people(settings)])
+        self._after = pulumi.ResourceOptions(parent=self, depends_on=[*args.settings.made, self._location()])
         if self._estate.config.switches.table_grants:
             self._databases()
             for access in self._estate.access:
@@ -54,10 +54,12 @@ class Governance(pulumi.ComponentResource):
     def _team_role(self, team: str) -> aws.iam.Role:
         role = aws.iam.Role(
             f"{self._name}-{team}",
-            name=self._estate.name("team", team.replace("_", "-")),
+            name=team_role_name(self._estate, team),
             description=f"Reads what the contracts grant to {team.replace('_', ' ')}",
             assume_role_policy=taken_by(self._estate, "Team", self._estate.config.team_principals.get(team, ())),
             max_session_duration=8 * 3600,
+            # What Redshift makes of it: a member of the team's database role (infra/warehouse.py).
+            tags={"RedshiftDbRoles": team},
             opts=self._child,
         )
         databases = [self._args.catalog.databases[layer] for layer in (*LAYERS_READ, SPECTRUM)]
@@ -66,32 +68,12 @@ class Governance(pulumi.ComponentResource):
             role=role.id,
             policy=document(
                 *reader_statements(
-                    self._estate, self._args.storage, self._args.keys, databases, f"{team}/", self._estate.name()
+                    self._estate, self._args.storage, self._args.keys, databases, place_of(self._estate, team)
                 )
             ),
             opts=self._child,
         )
         return role
-
-    def _settings(self) -> pulumi.Resource:
-        """Administrators, and no permissions for everybody on what is made from now on."""
-        session = aws.iam.get_session_context_output(arn=aws.get_caller_identity_output().arn)
-        administrators: list[pulumi.Input[str]] = [session.issuer_arn, *self._estate.config.administrators]
-        return aws.lakeformation.DataLakeSettings(
-            self._name,
-            admins=administrators,
-            create_database_default_permissions=[],
-            create_table_default_permissions=[],
-            opts=self._child,
-        )
-
-    def _people(self, settings: pulumi.Resource) -> list[pulumi.Resource]:
-        """Lets Lake Formation know the groups of IAM Identity Center, where the configuration names any."""
-        instance = self._estate.config.identity_center
-        if instance is None:
-            return []
-        after = pulumi.ResourceOptions(parent=self, depends_on=[settings])
-        return [aws.lakeformation.IdentityCenterConfiguration(self._name, instance_arn=instance, opts=after)]
 
     def _location(self) -> pulumi.Resource:
         """The role with which Lake Formation reads the lake for others; it never writes."""

@@ -48,6 +48,9 @@ class Keys(pulumi.ComponentResource):
         estate = args.estate
         self._arns: dict[Domain, pulumi.Output[str]] = {}
         for domain in DOMAINS:
+            if domain == "catalog" and estate.config.catalog_key is not None:
+                self._arns[domain] = pulumi.Output.from_input(estate.config.catalog_key)
+                continue
             alias = f"alias/{estate.name(domain)}"
             key = aws.kms.Key(
                 f"{name}-{domain}",

@@ -31,22 +31,27 @@ def outputs(
 ) -> Mapping[str, Any]:
     """Names, addresses and first commands, by output name."""
     source, stream = next(iter(streams.names.items()))
-    first = f"aws kinesis put-record --partition-key first --data file://{source}.json --stream-name "
+    # `fileb` sends the file's bytes; version 2 of the AWS CLI would take a `file` for base64.
+    first = f"aws kinesis put-record --partition-key first --data fileb://{source}.json --stream-name "
     return {
         "region": estate.config.region,
         "lake": storage.lake.uri,
         "landing": storage.landing.uri,
         "artifacts": storage.artifacts.uri,
         "streams": streams.names,
+        "fanOutConsumers": streams.consumer_arns,
         "applicationId": compute.application_id,
         "jobSettings": {layer: compute.settings(layer) for layer in compute.job_roles},
         "jobRoles": {layer: role.arn for layer, role in compute.job_roles.items()},
         "batchJobs": {name: job.name for name, job in batch.jobs.items()},
         "teamRoles": {team: role.arn for team, role in governance.team_roles.items()},
         "auditorRole": auditors.role_arn,
-        "athenaWorkgroup": query.workgroup_name,
+        "athenaWorkgroups": query.workgroup_names,
+        "auditorWorkgroup": query.auditor_workgroup_name,
         "warehouse": None if warehouse is None else warehouse.endpoint,
         "warehouseJdbc": None if warehouse is None else warehouse.jdbc_url,
+        "warehouseOdbc": None if warehouse is None else warehouse.odbc,
+        "warehouseSecret": None if warehouse is None else warehouse.secret_arn,
         "alarmTopic": monitoring.topic_arn,
         "dashboards": monitoring.dashboard_urls,
         "firstFile": pulumi.Output.concat("aws s3 cp stores.csv ", storage.landing.uri, "/stores/stores.csv"),

@@ -1,36 +1,22 @@
-"""Athena: one workgroup with limits, and queries to begin with, for each team's KPIs and for auditors."""
+"""Athena: a workgroup with limits for each team and for auditors, with the queries that they begin with."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
 
+from infra.audit_questions import questions
 from infra.catalog import AUDIT, Catalog
 from infra.documents import document, trust
 from infra.estate import Estate
 from infra.governance import LAYERS_READ, Governance
 from infra.keys import Keys
-from infra.readers import reader_statements
+from infra.kpi_queries import granted_kpis, kpi_query
+from infra.readers import AUDITOR, PEOPLE, place_of, reader_statements
 from infra.storage import Storage
-from lakehouse.policies import Access
 
 GIGABYTE = 1024**3
-# Who read a table's column in the last 30 days, as Lake Formation noted it when it handed out the data.
-COLUMN_READERS = """SELECT useridentity.arn AS who, count(*) AS times, max(eventtime) AS last
-FROM cloudtrail
-WHERE eventsource = 'lakeformation.amazonaws.com' AND eventname = 'GetDataAccess'
-  AND day >= date_format(date_add('day', -30, current_date), '%Y/%m/%d')
-  AND requestparameters LIKE concat('%', ?, '%')
-GROUP BY 1 ORDER BY 2 DESC"""
-DENIED = """SELECT eventtime, useridentity.arn AS who, eventsource, eventname, errormessage
-FROM cloudtrail
-WHERE errorcode IN ('AccessDenied', 'AccessDeniedException')
-  AND day >= date_format(date_add('day', -7, current_date), '%Y/%m/%d')
-ORDER BY 1 DESC"""
-AUDIT_QUERIES = {
-    "readers-of-a-table-or-column": ("Who read table or column X in the last 30 days", COLUMN_READERS),
-    "denied": ("What was refused to whom in the last 7 days", DENIED),
-}
 
 
 @dataclass(frozen=True)
@@ -45,104 +31,116 @@ class QueryArgs:
 
 
 class Query(pulumi.ComponentResource):
-    """An Athena workgroup that nobody can loosen: encrypted results, a limit for what a query may read.
+    """An Athena workgroup for each team and one for auditors, which nobody can loosen: encrypted results in a folder of
+    their own, a limit for what a query may read. A shared folder would let teams read past each other's filters.
 
     Costs 5 USD a TB read.
     """
 
     def __init__(self, name: str, args: QueryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("lakehouse:estate:Query", name, None, opts)
-        estate, child = args.estate, pulumi.ResourceOptions(parent=self)
-        workgroup = aws.athena.Workgroup(
-            name,
-            name=estate.name(),
-            description="Gold and silver, for the teams",
-            configuration=_limits(args, "athena"),
-            force_destroy=estate.config.data_may_go,
-            opts=child,
-        )
-        self.workgroup_name = workgroup.name
-        for access in estate.access:
-            if access.row_filter is not None and access.table.startswith("gold."):
-                aws.athena.NamedQuery(
-                    f"{name}-{access.role}-{access.table.partition('.')[2]}",
-                    name=f"{access.role}: {access.table}, last 30 days",
-                    workgroup=workgroup.name,
-                    database=args.catalog.databases["gold"],
-                    query=recent(access),
-                    opts=child,
-                )
-        for query, (title, text) in AUDIT_QUERIES.items():
-            aws.athena.NamedQuery(
-                f"{name}-{query}",
-                name=title,
-                workgroup=workgroup.name,
-                database=args.catalog.databases[AUDIT],
-                query=text,
-                opts=child,
-            )
-        if estate.config.identity_center is not None:
-            self._for_groups(name, args, estate.config.identity_center)
-        self.register_outputs({"workgroup": self.workgroup_name})
+        self._name, self._args, self._estate = name, args, args.estate
+        limits, teams = self._estate.config, self._args.governance.team_roles
+        self.workgroup_names: Mapping[str, pulumi.Output[str]] = {
+            team: self._workgroup(team, f"Gold and silver, for {team.replace('_', ' ')}", limits.athena_scan_limit_gb)
+            for team in teams
+        }
+        self.auditor_workgroup_name = self._workgroup(AUDITOR, "Who did what, for auditors", limits.audit_scan_limit_gb)
+        self._kpis()
+        self._questions()
+        if self._estate.config.identity_center is not None:
+            self._for_groups(self._estate.config.identity_center)
+        self.register_outputs({"workgroups": self.workgroup_names})
 
-    def _for_groups(self, name: str, args: QueryArgs, instance: str) -> None:
-        """A second workgroup, in which a query runs as the person who asks: what the groups of IAM Identity Center may
-        read counts. The role does the rest of the work, and may read no table by itself.
+    def _kpis(self) -> None:
+        """For each team a query for each of its KPIs."""
+        for access in self._estate.access:
+            layer = access.table.partition(".")[0]
+            if layer != "gold":
+                continue
+            contract = self._estate.contracts.table(access.table)
+            for kpi in granted_kpis(access, contract):
+                aws.athena.NamedQuery(
+                    f"{self._name}-{access.role}-{kpi.name}",
+                    name=f"{access.role}: {kpi.name}, last 30 days",
+                    description=kpi.description,
+                    workgroup=self.workgroup_names[access.role],
+                    database=self._args.catalog.databases[layer],
+                    query=kpi_query(kpi, access, contract),
+                    opts=pulumi.ResourceOptions(parent=self),
+                )
+
+    def _questions(self) -> None:
+        """What auditors ask."""
+        for question in questions(self._estate):
+            aws.athena.NamedQuery(
+                f"{self._name}-{question.key}",
+                name=question.title,
+                description=question.description,
+                workgroup=self.auditor_workgroup_name,
+                database=self._args.catalog.databases[AUDIT],
+                query=question.sql,
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+
+    def _for_groups(self, instance: str) -> None:
+        """A workgroup in which a query runs as the person who asks: what the groups of IAM Identity Center may read
+        counts. The role does the rest of the work, and may read no table by itself.
         """
-        estate, child = args.estate, pulumi.ResourceOptions(parent=self)
+        name, estate, args = f"{self._name}-{PEOPLE}", self._estate, self._args
+        child = pulumi.ResourceOptions(parent=self)
         role = aws.iam.Role(
-            f"{name}-people",
+            name,
             name=estate.name("athena-people"),
             description="Runs the queries of people of IAM Identity Center",
             assume_role_policy=trust("athena.amazonaws.com", estate.account_id, on_behalf=True),
             opts=child,
         )
         databases = [args.catalog.databases[layer] for layer in LAYERS_READ]
-        workgroup, results = estate.name("people"), "people/"
-        policy = aws.iam.RolePolicy(
-            f"{name}-people",
-            role=role.id,
-            policy=document(*reader_statements(estate, args.storage, args.keys, databases, results, workgroup)),
-            opts=child,
-        )
+        statements = reader_statements(estate, args.storage, args.keys, databases, place_of(estate, PEOPLE))
+        policy = aws.iam.RolePolicy(name, role=role.id, policy=document(*statements), opts=child)
         people = aws.athena.WorkgroupConfigurationIdentityCenterConfigurationArgs(
             enable_identity_center=True, identity_center_instance_arn=instance
         )
-        aws.athena.Workgroup(
-            f"{name}-people",
-            name=workgroup,
-            description="Gold and silver, for people of IAM Identity Center",
-            configuration=_limits(args, results.rstrip("/"), people, role.arn),
-            force_destroy=estate.config.data_may_go,
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[policy])),
+        self._workgroup(
+            PEOPLE,
+            "Gold and silver, for people of IAM Identity Center",
+            estate.config.athena_scan_limit_gb,
+            people,
+            role.arn,
+            pulumi.ResourceOptions(depends_on=[policy]),
         )
 
-
-def _limits(
-    args: QueryArgs,
-    results: str,
-    people: aws.athena.WorkgroupConfigurationIdentityCenterConfigurationArgs | None = None,
-    role: pulumi.Output[str] | None = None,
-) -> aws.athena.WorkgroupConfigurationArgs:
-    """What no query of a workgroup can loosen: encrypted results in one place, and a limit for what it may read."""
-    encryption = aws.athena.WorkgroupConfigurationResultConfigurationEncryptionConfigurationArgs(
-        encryption_option="SSE_KMS", kms_key_arn=args.keys.arn("lake")
-    )
-    return aws.athena.WorkgroupConfigurationArgs(
-        enforce_workgroup_configuration=True,
-        publish_cloudwatch_metrics_enabled=True,
-        bytes_scanned_cutoff_per_query=args.estate.config.athena_scan_limit_gb * GIGABYTE,
-        execution_role=role,
-        identity_center_configuration=people,
-        result_configuration=aws.athena.WorkgroupConfigurationResultConfigurationArgs(
-            output_location=pulumi.Output.concat(args.storage.query_results.uri, f"/{results}/"),
+    def _workgroup(
+        self,
+        reader: str,
+        description: str,
+        scan_limit_gb: int,
+        people: aws.athena.WorkgroupConfigurationIdentityCenterConfigurationArgs | None = None,
+        role: pulumi.Output[str] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> pulumi.Output[str]:
+        """What no query of a reader can loosen. Past queries are no data: they do not keep a workgroup from going."""
+        place = place_of(self._estate, reader)
+        encryption = aws.athena.WorkgroupConfigurationResultConfigurationEncryptionConfigurationArgs(
+            encryption_option="SSE_KMS", kms_key_arn=self._args.keys.arn("lake")
+        )
+        results = aws.athena.WorkgroupConfigurationResultConfigurationArgs(
+            output_location=pulumi.Output.concat(self._args.storage.query_results.uri, f"/{place.folder}"),
             encryption_configuration=encryption,
-        ),
-    )
-
-
-def recent(access: Access) -> str:
-    """The last 30 days of what a team may see of a table of KPIs."""
-    columns, table = ", ".join(access.columns), access.table.partition(".")[2]
-    since = "period_start >= date_add('day', -30, current_date)"
-    return f"SELECT {columns}\nFROM {table}\nWHERE {since} AND {access.row_filter}\nORDER BY 1"
+        )
+        return aws.athena.Workgroup(
+            f"{self._name}-{reader}",
+            name=place.workgroup,
+            description=description,
+            configuration=aws.athena.WorkgroupConfigurationArgs(
+                enforce_workgroup_configuration=True,
+                publish_cloudwatch_metrics_enabled=True,
+                bytes_scanned_cutoff_per_query=scan_limit_gb * GIGABYTE,
+                execution_role=role,
+                identity_center_configuration=people,
+                result_configuration=results,
+            ),
+            force_destroy=True,
+            opts=pulumi.ResourceOptions.merge(pulumi.ResourceOptions(parent=self), opts),
+        ).name

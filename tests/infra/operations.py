@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import pulumi
 
+from infra.account_settings import AccountSettings, AccountSettingsArgs
 from infra.audit import Audit, AuditArgs
 from infra.batch import Batch
 from infra.catalog import Catalog, CatalogArgs
@@ -36,7 +37,8 @@ def operations(**settings: Any) -> Program:
         keys = Keys("keys", KeysArgs(estate))
         storage = Storage("storage", StorageArgs(estate, keys))
         streams = Streams("streams", StreamsArgs(estate, keys, storage))
-        catalog = Catalog("catalog", CatalogArgs(estate, keys, storage))
+        account_settings = AccountSettings("account", AccountSettingsArgs(estate, keys))
+        catalog = Catalog("catalog", CatalogArgs(estate, account_settings, storage))
         compute = SimpleNamespace(application_id=pulumi.Output.from_input(APPLICATION))
         batch = SimpleNamespace(jobs={name: SimpleNamespace(name=estate.name(name)) for name in BATCH_JOBS})
         audit = Audit("audit", AuditArgs(estate, keys, storage, catalog))

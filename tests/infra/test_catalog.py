@@ -1,5 +1,6 @@
 """The Glue catalog against the contract files, read here as plain YAML."""
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import yaml
 from lakehouse.settings import CONTRACTS
 from tests.infra.declared import Declared, Program
 from tests.infra.operations import one
-from tests.infra.recorded_program import ACCOUNT, REGION, recorded
+from tests.infra.recorded_program import ACCOUNT, REGION, STACKS, recorded, with_everything
 
 TABLE, DATABASE = "aws:glue/catalogTable:CatalogTable", "aws:glue/catalogDatabase:CatalogDatabase"
 LAKE = f"s3://shopware-lakehouse-dev-lake-{ACCOUNT}-{REGION}"
@@ -90,6 +91,41 @@ def test_what_spectrum_reads_has_the_same_columns_as_the_delta_table(program: Pr
     for name, table in through_manifests.items():
         assert columns(table) == columns(delta[name])
         assert table.at("storageDescriptor", "inputFormat").endswith("SymlinkTextInputFormat")
+
+
+def test_a_delta_table_says_its_path_to_readers_that_do_not_go_by_the_location(program: Program) -> None:
+    seen = 0
+    for layer in ("bronze", "silver", "gold", "rejected"):
+        for table in tables(program, layer).values():
+            location = table.at("storageDescriptor", "location")
+            assert table.at("storageDescriptor", "serDeInfo", "parameters") == {"path": location}
+            seen += 1
+    assert seen == 28
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_databases_and_tables_come_after_what_encrypts_and_closes_them(stack: str) -> None:
+    """What is made before these settings stays unencrypted, and open to everybody with IAM rights."""
+    whole = with_everything(stack)
+    settings = {
+        "aws:glue/dataCatalogEncryptionSettings:DataCatalogEncryptionSettings account",
+        "aws:lakeformation/dataLakeSettings:DataLakeSettings account",
+    }
+    waits = {str(each): each.after for each in whole.resources}
+    catalog = [str(each) for each in whole.of(TABLE, DATABASE)]
+    assert len(catalog) == 6 + 28 + 12 + 2
+    assert [each for each in catalog if not settings <= earlier(each, waits)] == []
+
+
+def earlier(resource: str, waits: Mapping[str, Collection[str]]) -> set[str]:
+    """All that stands before a resource is begun."""
+    found, left = set[str](), [*waits[resource]]
+    while left:
+        each = left.pop()
+        if each not in found:
+            found.add(each)
+            left += waits.get(each, ())
+    return found
 
 
 def test_databases_are_closed_and_the_catalog_is_encrypted(program: Program) -> None:

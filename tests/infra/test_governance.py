@@ -46,6 +46,27 @@ def test_nothing_is_open_to_everybody_and_the_lake_is_registered_for_reading(pro
     assert actions == {"s3:GetObject", "s3:ListBucket", "kms:Decrypt", "kms:DescribeKey"}
 
 
+def test_administrators_are_those_of_the_configuration_whoever_runs_it() -> None:
+    named = [f"arn:aws:iam::{ACCOUNT}:role/{name}" for name in ("platform", "security")]
+    program = recorded("dev", administrators=json.dumps(named))
+    assert one(program, SETTINGS).at("admins") == named
+
+
+def test_a_second_stack_of_an_account_leaves_the_settings_and_the_key_of_the_first() -> None:
+    key = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/of-the-first-stack"
+    program = recorded("prod", catalog_key=key, identity_center=INSTANCE)
+    for kind in (SETTINGS, PEOPLE, "aws:glue/dataCatalogEncryptionSettings:DataCatalogEncryptionSettings"):
+        assert list(program.of(kind)) == []
+    assert [each.name for each in program.of("aws:kms/key:Key") if each.name == "keys-catalog"] == []
+    using = {
+        resource
+        for _, _, statement in program.statements()
+        if statement["Sid"] in ("ReadCatalogKey", "UseCatalogKey")
+        for resource in statement["Resource"]
+    }
+    assert using == {key}
+
+
 def test_a_team_of_some_regions_gets_their_rows_through_filters_and_no_table_with_regions_whole() -> None:
     confined = recorded("dev", team_regions={"sales": ["north", "europe"]})
     within = "region in ('north', 'europe')"
@@ -90,7 +111,7 @@ def test_groups_of_people_get_what_their_team_gets() -> None:
 
 def test_people_ask_in_a_workgroup_of_their_own_that_is_as_strict() -> None:
     both = recorded("dev", identity_center=INSTANCE, team_groups={"sales": [GROUP]})
-    people, teams = one(both, WORKGROUP, "query-people"), one(both, WORKGROUP, "query")
+    people, teams = one(both, WORKGROUP, "query-people"), one(both, WORKGROUP, "query-sales")
 
     role = f"arn:aws:iam::{ACCOUNT}:role/shopware-lakehouse-dev-athena-people"
     own = {

@@ -78,8 +78,14 @@ def test_destroying_leaves_a_bucket_with_all_that_protects_it(program: Program) 
 
 
 def test_what_was_left_is_taken_over_where_that_is_asked_for(program: Program) -> None:
-    """All of it has a name that `pulumi up` would find taken. Objects and statements are simply put again."""
-    again = ("aws:s3/bucketObjectv2:BucketObjectv2", "aws:redshiftdata/statement:Statement")
+    """All of it has a name that `pulumi up` would find taken. Objects, statements and settings are simply put again."""
+    again = (
+        "aws:s3/bucketObjectv2:BucketObjectv2",
+        "aws:redshiftdata/statement:Statement",
+        # An account has one of each, always.
+        "aws:glue/dataCatalogEncryptionSettings:DataCatalogEncryptionSettings",
+        "aws:lakeformation/dataLakeSettings:DataLakeSettings",
+    )
     assert [str(each) for each in program.resources if each.adopted] == []
     adopting = recorded("prod", adopt="true", switches={"warehouse": True, "fan_out": True, "object_lock": True})
 
