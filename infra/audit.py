@@ -1,6 +1,5 @@
 """Who did what and who read what: CloudTrail over the account and the lake's objects, and tables to ask it with."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
@@ -8,12 +7,14 @@ import pulumi_aws as aws
 
 from infra.audit_tables import (
     ACCESS,
+    LOGGED_BUCKETS,
     TRAIL,
     TRAIL_PREFIX,
     LogTable,
     access_projection,
     trail_projection,
 )
+from infra.bucket import ACCESS_PREFIX
 from infra.catalog import AUDIT, Catalog
 from infra.estate import Estate
 from infra.keys import Keys
@@ -60,8 +61,14 @@ class Audit(pulumi.ComponentResource):
             account = pulumi.Output.concat(
                 args.storage.audit.uri, f"/{TRAIL_PREFIX}/AWSLogs/", args.estate.account_id, "/CloudTrail/"
             )
-            self._table(TRAIL, account, trail_projection(config.retention.audit, config.region))
-        self._table(ACCESS, pulumi.Output.concat(args.storage.access_logs.uri, "/"), access_projection())
+            projection = trail_projection(config.retention.audit, config.region)
+            self._table(TRAIL, account, pulumi.Output.from_input(projection))
+        # As S3 nests the folders that it delivers to (`infra/bucket.py`).
+        requests = pulumi.Output.concat(
+            args.storage.access_logs.uri, f"/{ACCESS_PREFIX}", args.estate.account_id, f"/{config.region}/"
+        )
+        buckets = pulumi.Output.all(*map(args.estate.bucket_name, LOGGED_BUCKETS)).apply(",".join)
+        self._table(ACCESS, requests, buckets.apply(lambda names: access_projection(config.retention.audit, names)))
         self.register_outputs({"trail_arn": self.trail_arn})
 
     def _trail(self) -> aws.cloudtrail.Trail:
@@ -99,19 +106,21 @@ class Audit(pulumi.ComponentResource):
             ],
         )
 
-    def _table(self, table: LogTable, location: pulumi.Output[str], projection: Mapping[str, str]) -> None:
+    def _table(self, table: LogTable, location: pulumi.Output[str], projection: pulumi.Output[dict[str, str]]) -> None:
         estate = self._args.estate
         serde = aws.glue.CatalogTableStorageDescriptorSerDeInfoArgs(
             serialization_library=table.serde, parameters=table.serde_parameters
         )
-        folders = {"storage.location.template": pulumi.Output.concat(location, table.folders)}
+        parameters = pulumi.Output.all(projection, location).apply(
+            lambda known: {"EXTERNAL": "TRUE", **known[0], "storage.location.template": known[1] + table.folders}
+        )
         self.tables[table.name] = aws.glue.CatalogTable(
             f"{self._name}-{table.name}",
             name=table.name,
             database_name=self._args.catalog.databases[AUDIT],
             description=table.description,
             table_type="EXTERNAL_TABLE",
-            parameters={"EXTERNAL": "TRUE", **projection, **folders},
+            parameters=parameters,
             storage_descriptor=aws.glue.CatalogTableStorageDescriptorArgs(
                 location=location,
                 input_format=table.input_format,

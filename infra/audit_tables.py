@@ -11,7 +11,7 @@ REGIONS = (
     "ca-central-1", "eu-central-1", "eu-north-1", "eu-west-1", "eu-west-2", "eu-west-3", "sa-east-1", "us-east-1",
     "us-east-2", "us-west-1", "us-west-2",
 )  # fmt: skip
-# The buckets whose access is logged, as the last part of their names says it; S3 writes each under its own prefix.
+# The buckets whose access is logged, as the last part of their names says it.
 LOGGED_BUCKETS = ("lake", "landing", "artifacts", "query-results", "audit")
 
 
@@ -53,7 +53,7 @@ TRAIL = LogTable(
         ("errormessage", "string", "The same in words"),
         ("requestparameters", "string", "What was asked for, as JSON"),
         ("responseelements", "string", "What was changed, as JSON"),
-        ("additionaleventdata", "string", "What the service adds, as JSON; Lake Formation: for whom, which columns"),
+        ("additionaleventdata", "string", "What the service adds, as JSON; Lake Formation: for whom"),
         ("requestid", "string", "The request"),
         ("eventid", "string", "The event; unique"),
         ("readonly", "string", "Whether the call only read"),
@@ -106,8 +106,11 @@ ACCESS = LogTable(
             ("host_header", "The endpoint"),
         )
     ),
-    (("purpose", "string", "Which bucket: lake, landing, artifacts, query-results or audit"),),
-    "${purpose}",
+    (
+        ("source_bucket", "string", "The bucket, as in the folder"),
+        ("day", "string", "Day of the request, such as 2026/11/24"),
+    ),
+    "${source_bucket}/${day}",
 )
 
 
@@ -117,18 +120,25 @@ def trail_projection(days: int, region: str) -> dict[str, str]:
         "projection.enabled": "true",
         "projection.region.type": "enum",
         "projection.region.values": ",".join(sorted({*REGIONS, region})),
+        **_days(days),
+    }
+
+
+def access_projection(days: int, buckets: str) -> dict[str, str]:
+    """The same for access logs: a folder a bucket and day; `buckets` are their names, by commas."""
+    return {
+        "projection.enabled": "true",
+        "projection.source_bucket.type": "enum",
+        "projection.source_bucket.values": buckets,
+        **_days(days),
+    }
+
+
+def _days(days: int) -> dict[str, str]:
+    return {
         "projection.day.type": "date",
         "projection.day.format": "yyyy/MM/dd",
         "projection.day.range": f"NOW-{days}DAYS,NOW",
         "projection.day.interval": "1",
         "projection.day.interval.unit": "DAYS",
-    }
-
-
-def access_projection() -> dict[str, str]:
-    """The same for access logs: a folder a bucket."""
-    return {
-        "projection.enabled": "true",
-        "projection.purpose.type": "enum",
-        "projection.purpose.values": ",".join(LOGGED_BUCKETS),
     }

@@ -10,6 +10,8 @@ import pulumi_aws as aws
 from infra.documents import Statement, document, statement
 from infra.estate import Estate
 
+# Where in their bucket access logs lie; the table over them knows it (`infra/audit.py`).
+ACCESS_PREFIX = "access/"
 LifecycleRule = aws.s3.BucketLifecycleConfigurationRuleArgs
 
 
@@ -99,7 +101,8 @@ class Bucket(pulumi.ComponentResource):
                 name,
                 bucket=self.resource.id,
                 target_bucket=args.log_to.name,
-                target_prefix=f"{args.purpose}/",
+                target_prefix=ACCESS_PREFIX,
+                target_object_key_format=_by_day(),
                 # S3 refuses a target whose policy does not yet let the log service in.
                 opts=kept(depends_on=[args.log_to.policy]),
             )
@@ -132,6 +135,12 @@ class Bucket(pulumi.ComponentResource):
     def below(self, *prefixes: str) -> list[pulumi.Output[str]]:
         """The ARNs of all objects under these prefixes."""
         return [pulumi.Output.concat(self.arn, f"/{prefix}*") for prefix in prefixes]
+
+
+def _by_day() -> aws.s3.BucketLoggingTargetObjectKeyFormatArgs:
+    """Folders `<account>/<Region>/<bucket>/<yyyy>/<MM>/<dd>/` below the prefix, by when the request was."""
+    by_event = aws.s3.BucketLoggingTargetObjectKeyFormatPartitionedPrefixArgs(partition_date_source="EventTime")
+    return aws.s3.BucketLoggingTargetObjectKeyFormatArgs(partitioned_prefix=by_event)
 
 
 def _refusals(arn: pulumi.Input[str], key_arn: pulumi.Input[str] | None) -> list[Statement]:

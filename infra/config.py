@@ -162,8 +162,8 @@ class EstateConfig(Section):
     )
     catalog_key: Arn | None = Field(
         None,
-        description="The key of the Glue catalog, where another stack of the same account and Region made it: that one's "
-        "settings of Lake Formation and of the catalog, which an account has once, then stay.",
+        description="The key of the Glue catalog, where another stack of the same account and Region made it. That "
+        "one's settings of Lake Formation and of the catalog, which an account has once, then stay.",
     )
     team_principals: dict[str, tuple[Arn, ...]] = Field(
         {}, description="Who may take a team's role: team (as in the contracts) to IAM roles; none: this account's."

@@ -81,11 +81,22 @@ def test_the_trail_table_finds_its_days_by_itself(program: Program) -> None:
     assert [key["name"] for key in table.at("partitionKeys")] == ["region", "day"]
 
 
-def test_every_bucket_that_is_logged_has_a_partition_in_the_table(program: Program) -> None:
-    logged = {each.inputs["targetPrefix"].rstrip("/") for each in program.of("aws:s3/bucketLogging:BucketLogging")}
+def test_access_logs_of_every_logged_bucket_are_found_by_day(program: Program) -> None:
+    """Where S3 delivers them: `<prefix><account>/<Region>/<bucket>/<yyyy>/<MM>/<dd>/`."""
+    logged = [*program.of("aws:s3/bucketLogging:BucketLogging")]
     table = one(program, TABLE, "audit-s3_access_logs")
+    folder = f"s3://shopware-lakehouse-dev-access-logs-{ACCOUNT}-{REGION}/access/{ACCOUNT}/{REGION}/"
 
-    assert set(table.at("parameters", "projection.purpose.values").split(",")) == logged
+    assert {each.at("targetPrefix") for each in logged} == {"access/"}
+    assert table.at("storageDescriptor", "location") == folder
+    assert table.at("parameters", "storage.location.template") == folder + "${source_bucket}/${day}"
+    assert set(table.at("parameters", "projection.source_bucket.values").split(",")) == {
+        each.at("bucket") for each in logged
+    }
+    assert len(logged) == 5
+    assert table.at("parameters", "projection.day.format") == "yyyy/MM/dd"
+    assert table.at("parameters", "projection.day.range") == "NOW-400DAYS,NOW"
+    assert [key["name"] for key in table.at("partitionKeys")] == ["source_bucket", "day"]
 
 
 def test_a_line_of_an_access_log_falls_into_its_columns() -> None:

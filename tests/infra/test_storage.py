@@ -63,7 +63,9 @@ def test_every_bucket_but_that_of_the_logs_is_logged_there(program: Program) -> 
     assert {purpose: each.at("targetBucket") for purpose, each in logged.items()} == dict.fromkeys(
         sorted(KEYS), name("access-logs")
     )
-    assert len({each.at("targetPrefix") for each in logged.values()}) == len(logged)
+    by_day = {"partitionedPrefix": {"partitionDateSource": "EventTime"}}
+    for each in logged.values():
+        assert (each.at("targetPrefix"), each.at("targetObjectKeyFormat")) == ("access/", by_day)
 
 
 def test_destroying_leaves_a_bucket_with_all_that_protects_it(program: Program) -> None:
