@@ -96,7 +96,7 @@ class Switches(Section):
 class Streams(Section):
     """Capacity of the Kinesis streams."""
 
-    shards: int = Field(1, ge=0, le=500, description="Shards of each stream; 0: on demand.")
+    shards: int = Field(0, ge=0, le=500, description="Shards of each stream; 0: on demand, which needs no thought.")
     retention_hours: int = Field(24, ge=24, le=8760, description="How long a record can still be read.")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from infra.config import KEY_PREFIX, ConfigurationError, EstateConfig, Switches, load
+from infra.config import KEY_PREFIX, ConfigurationError, EstateConfig, Streams, Switches, load
 from infra.estimate import configuration
 from tests.infra.policy_rules import RULES
 from tests.infra.recorded_program import PROJECT, STACKS, Recorder, declaration, recorded, stack_configuration
@@ -71,8 +71,9 @@ def test_a_wrong_value_touches_no_resource() -> None:
 def test_the_defaults_are_the_cheap_stack_that_dev_is() -> None:
     cheap = EstateConfig.model_validate({})
 
-    assert cheap == configuration("dev")
-    assert (cheap.availability_zones, cheap.streams.shards, cheap.streams.retention_hours) == (1, 1, 24)
+    assert cheap.streams.shards == 0, "on demand"
+    assert cheap.model_copy(update={"streams": Streams(shards=1)}) == configuration("dev")
+    assert (cheap.availability_zones, cheap.streams.retention_hours) == (1, 24)
     assert (cheap.compute.trigger_seconds, cheap.compute.maximum_cores, cheap.compute.together) == (60, 8, True)
 
 
