@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import pytest
 
-from infra.access_page import PAGE, page
 from lakehouse.contracts import load_contracts
 from lakehouse.kpis import KPIS
 from lakehouse.policies import access, role_names
 from lakehouse.settings import CONTRACTS
+from tests.infra.access_page import PAGE, ROLE, page, whole_program
 from tests.infra.declared import Declared
 from tests.infra.recorded_program import with_everything
 
@@ -164,5 +164,14 @@ def test_lake_formation_grants_exactly_what_the_contracts_say(stack: str) -> Non
     assert granted(stack) == wanted
 
 
-def test_the_page_is_what_the_contracts_say() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page(CONTRACT), "run `python -m infra.access_page`"
+def test_the_page_is_what_the_contracts_say_and_the_program_declares() -> None:
+    program = whole_program()
+    text = page(CONTRACT, program)
+    assert PAGE.read_text(encoding="utf-8") == text, "run `python -m tests.infra.access_page`"
+    roles = {line.strip("# `").removeprefix("<name>-") for line in text.splitlines() if line.startswith("## `")}
+    assert roles == {
+        "archive-crm", "archive-web-logs", "athena-people", "auditor", "flow-logs", "job-batch", "job-bronze",
+        "job-gold", "job-silver", "lake-formation", "spectrum", "team-customer-support", "team-data-engineer",
+        "team-finance", "team-marketing", "team-operations", "team-sales",
+    }  # fmt: skip
+    assert len(roles) == len([*program.of(ROLE)])
