@@ -65,7 +65,12 @@ class Told:
 
 def told(meaning: str, runbooks_url: str, runbook: str) -> str:
     """What something means, with a link to the page that says what to do."""
-    return f"{meaning} What to do: {runbooks_url}/{runbook}.md"
+    return f"{meaning} What to do: {link(runbooks_url, runbook)}"
+
+
+def link(runbooks_url: str, runbook: str) -> str:
+    """Where a page of docs/runbooks can be read."""
+    return f"{runbooks_url}/{runbook}.md"
 
 
 def stream_alarms(estate: Estate, source: str, stream: pulumi.Input[str], namespace: str) -> list[Alarm]:

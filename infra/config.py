@@ -49,9 +49,9 @@ Arn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:[a-z0-9-]+:[a-z
 Email = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
 Cidr = Annotated[str, StringConstraints(pattern=r"^10\.\d{1,3}\.0\.0/16$"), AfterValidator(_network)]
 Client = Annotated[str, AfterValidator(_client)]
-# Short enough for what an alarm means to fit beside it.
+# Short enough for what an alarm means to fit beside it, and of characters that the value of a tag may have.
 RunbooksUrl = Annotated[
-    str, StringConstraints(pattern=r"^https://[a-z0-9][a-z0-9.-]*(:\d{1,5})?(/[A-Za-z0-9._~%-]+)+$", max_length=150)
+    str, StringConstraints(pattern=r"^https://[a-z0-9][a-z0-9.-]*(:\d{1,5})?(/[A-Za-z0-9._-]+)+$", max_length=150)
 ]
 GroupId = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{10}-)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 Region = Annotated[str, StringConstraints(pattern=r"^[^'\"\\\s]([^'\"\\]{0,62}[^'\"\\\s])?$")]

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
+from infra.alarms import link
 from infra.estate import Estate
 from infra.monitoring import Monitoring
 
-RUNBOOK = "docs/runbooks/budget.md"
+RUNBOOK = "budget"
 # Percent of the budget: spent, or foreseen to be spent by the end of the month.
 SPENT, FORESEEN = (50, 80, 100), (100,)
 
@@ -25,7 +26,8 @@ class Cost(pulumi.ComponentResource):
     """A budget in USD a month over this environment, with alerts at 50, 80 and 100 % and when the forecast is above.
 
     It sees costs by the tag `environment`, which an administrator activates once under "Cost allocation tags" (see
-    docs/deploy.md); until then it sees nothing. A budget without actions costs nothing.
+    docs/deploy.md); until then it sees nothing. A mail of AWS Budgets has a text of its own, to which nothing can be
+    added: the budget that it names has the link to its page as a tag. A budget without actions costs nothing.
     """
 
     def __init__(self, name: str, args: CostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -49,7 +51,7 @@ class Cost(pulumi.ComponentResource):
                     *(_alert("ACTUAL", percent, args.monitoring.topic_arn) for percent in SPENT),
                     *(_alert("FORECASTED", percent, args.monitoring.topic_arn) for percent in FORESEEN),
                 ],
-                tags={"runbook": RUNBOOK},
+                tags={"runbook": link(config.runbooks_url, RUNBOOK)},
                 opts=pulumi.ResourceOptions(parent=self, depends_on=[args.monitoring]),
             )
             self.budget_name = budget.name

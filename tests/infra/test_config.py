@@ -40,6 +40,7 @@ NEEDED_BY = {"emr": ("streaming_jobs",)}
         ("warehouse_clients", '["0.0.0.0/0"]', "clients.0 = '0.0.0.0/0': Value error, give a security group"),
         ("warehouse_clients", '["sg-x"]', ":warehouse_clients.0 = 'sg-x': Value error"),
         ("runbooks_url", "docs/runbooks", "shopware-lakehouse:runbooks_url = 'docs/runbooks': String should match"),
+        ("runbooks_url", "https://wiki/run%20books", "String should match pattern"),
         ("runbooks_url", "http://wiki/runbooks", ":runbooks_url = 'http://wiki/runbooks': String should match pattern"),
         ("vpc_cidr", "10.300.0.0/16", "shopware-lakehouse:vpc_cidr = '10.300.0.0/16': Value error"),
         ("compute", '{"executor_memory_gb": 20}', "executor_memory_gb is 20: EMR Serverless gives a worker of 1 vCPU"),

@@ -31,6 +31,12 @@ def test_the_budget_tells_the_topic_before_the_month_is_over() -> None:
     assert all(each["subscriberSnsTopicArns"] == [TOPIC] for each in budget.at("notifications"))
 
 
+def test_the_budgets_tag_leads_to_its_page_in_characters_that_a_tag_may_have() -> None:
+    link = one(operations(runbooks_url="https://git.shop.example/a_b/-/c/docs/runbooks"), BUDGET).at("tags", "runbook")
+
+    assert link == "https://git.shop.example/a_b/-/c/docs/runbooks/budget.md"
+
+
 def test_the_budget_can_be_left_out() -> None:
     assert list(operations(switches={"budget": False}).of(BUDGET)) == []
 
