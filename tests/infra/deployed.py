@@ -19,8 +19,8 @@ NOT_EMULATED = {
     "data_cells_filters": "Lake Formation knows no data cells filters (404)",
     "table_grants": "Lake Formation knows no opt-ins (404) and never lists a grant on columns",
     "classification_tags": "Lake Formation cannot take a tag off columns again (500)",
-    "emr": "an EMR Serverless application never gets to CREATED",
-    "streaming_jobs": "they need the application; test_streaming_job.py has them on an emulated API of its own",
+    "emr": "moto alone has no Spark application; test_up_jobs.py has one, completed, on a stack of its own",
+    "streaming_jobs": "they need the application; test_up_jobs.py has one on it",
     "budget": "Budgets know neither tags nor notifications as the provider sends them",
     "warehouse": "Redshift Serverless answers 500",
 }
