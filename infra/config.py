@@ -87,6 +87,11 @@ class Switches(Section):
     object_lock: bool = Field(False, description="Audit objects cannot be removed before their retention ends.")
     streaming_jobs: bool = Field(True, description="Start the streaming jobs; off: the application only.")
     table_grants: bool = Field(True, description="Lake Formation's grants to teams; off: they see no table at all.")
+    opt_ins: bool = Field(
+        True,
+        description="Lake Formation decides on the tables that it grants; off: where the lake is in hybrid mode, its "
+        "grants do not count and teams read nothing.",
+    )
     data_cells_filters: bool = Field(True, description="Row and column filters of Lake Formation.")
     classification_tags: bool = Field(True, description="Lake Formation tags with each column's classification.")
     emr: bool = Field(True, description="The EMR Serverless application.")

@@ -109,6 +109,13 @@ def test_groups_of_people_get_what_their_team_gets() -> None:
     assert not list(recorded("dev").of(PEOPLE))
 
 
+def test_opt_ins_can_be_left_out_and_take_no_grant_with_them(program: Program) -> None:
+    without = recorded("dev", switches={"opt_ins": False})
+
+    assert list(without.of(OPT_IN)) == []
+    assert {each.name for each in without.of(PERMISSIONS)} == {each.name for each in program.of(PERMISSIONS)}
+
+
 def test_people_ask_in_a_workgroup_of_their_own_that_is_as_strict() -> None:
     both = recorded("dev", identity_center=INSTANCE, team_groups={"sales": [GROUP]})
     people, teams = one(both, WORKGROUP, "query-people"), one(both, WORKGROUP, "query-sales")
