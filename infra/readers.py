@@ -65,7 +65,11 @@ def reader_statements(
         statement("AskLakeFormation", ["lakeformation:GetDataAccess"], ["*"]),
         statement("LookIntoCatalog", LOOK, _catalog(estate, databases)),
         # Athena looks for this database before any other, whether it is there or not.
-        statement("LookForDefault", ["glue:GetDatabase"], [estate.arn("glue", "database/default")]),
+        statement(
+            "LookForDefault",
+            ["glue:GetDatabase"],
+            [estate.arn("glue", "catalog"), estate.arn("glue", "database/default")],
+        ),
         statement("RunQueries", RUN, [estate.arn("athena", f"workgroup/{place.workgroup}")]),
         statement("BrowseCatalog", BROWSE, [estate.arn("athena", "datacatalog/AwsDataCatalog")]),
         statement("ListPlaces", LIST, ["*"]),
