@@ -14,6 +14,8 @@ from moto.emrserverless.models import Application, EMRServerlessBackend, JobRun
 from moto.emrserverless.responses import EMRServerlessResponse
 from moto.glue.models import FakeConnection
 from moto.glue.responses import GlueResponse
+from moto.lakeformation.models import LakeFormationBackend
+from moto.s3.responses import S3Response
 from moto.server import main
 
 
@@ -32,6 +34,29 @@ def delete_connection(self: GlueResponse) -> str:
 def whole_connection(self: FakeConnection, hide_password: bool = False) -> dict[str, Any]:
     """A Glue connection with all that it was made with: its type and network too."""
     return self.connection_input | _as_dict(self, hide_password)
+
+
+def get_bucket_logging(self: S3Response) -> Any:
+    """S3's GetBucketLogging with the form of the logs' names, which moto forgets."""
+    kept = self.backend.get_bucket_logging(self.bucket_name)
+    names = ("TargetBucket", "TargetPrefix", "TargetObjectKeyFormat")
+    told = {name: kept[name] for name in names if name in kept}
+    return self.serialized(ActionResult({"LoggingEnabled": told} if told else {}))
+
+
+def remove_tags(
+    self: LakeFormationBackend, catalog_id: str, resource: dict[str, Any], tags: list[dict[str, str]]
+) -> None:
+    """Lake Formation's RemoveLFTagsFromResource: moto gives the columns of a table one list of tags, and takes a tag
+    off it once for each column.
+    """
+    if (place := resource.get("TableWithColumns")) is None:
+        _remove_tags(self, catalog_id, resource, tags)
+        return
+    keys = {tag["TagKey"] for tag in tags}
+    for column in place["ColumnNames"]:
+        name = (place.get("CatalogId", self.account_id), place["DatabaseName"], place["Name"], column)
+        self.lf_columns_tags[name] = [tag for tag in self.lf_columns_tags[name] if tag["TagKey"] not in keys]
 
 
 # A run with this in the name of its entry point fails at once, as one does whose code is not there.
@@ -105,7 +130,11 @@ EMRServerlessBackend.start_job_run = start_job_run  # type: ignore[method-assign
 EMRServerlessBackend.cancel_job_run = cancel_job_run  # type: ignore[method-assign]
 EMRServerlessBackend.list_job_runs = list_job_runs  # type: ignore[method-assign]
 
+_remove_tags = LakeFormationBackend.remove_lf_tags_from_resource
+LakeFormationBackend.remove_lf_tags_from_resource = remove_tags  # type: ignore[method-assign]
+
 _as_dict = FakeConnection.as_dict
+S3Response.get_bucket_logging = get_bucket_logging  # type: ignore[method-assign]
 AthenaResponse.delete_named_query = delete_named_query  # type: ignore[attr-defined]
 GlueResponse.delete_connection = delete_connection  # type: ignore[attr-defined]
 FakeConnection.as_dict = whole_connection  # type: ignore[method-assign]
