@@ -15,6 +15,7 @@ import typer
 
 from lakehouse.errors import LakehouseError
 from local.sql_examples import EXAMPLES
+from runtime import jvm
 
 if TYPE_CHECKING:
     from lakehouse.settings import Settings
@@ -303,14 +304,24 @@ def main() -> NoReturn:
     """The program: runs one command and ends the process with its exit code."""
     # Without this, SIGTERM would skip every `finally` and leave child processes behind.
     signal.signal(signal.SIGTERM, _end_on_signal)
+    jvm.watch()
     try:
         app()
     except LakehouseError as error:
-        print(f"lakehouse: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(FAILED)
+        _fail(error)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except Exception:
+        gone = jvm.gone()
+        if gone is None:
+            raise
+        _fail(gone)
     sys.exit(0)
+
+
+def _fail(error: LakehouseError) -> NoReturn:
+    print(f"lakehouse: {' '.join(str(error).split())}", file=sys.stderr)
+    sys.exit(FAILED)
 
 
 def _end_on_signal(_signal: int, _frame: FrameType | None) -> NoReturn:

@@ -4,9 +4,13 @@ import os
 import sys
 from pathlib import Path
 
+from py4j.protocol import Py4JError
+from pyspark import SparkContext
+from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
 
 from lakehouse.settings import Settings
+from runtime import jvm
 from runtime.class_archive import QUIET, class_archive
 from runtime.java import java_home
 from runtime.log_store import class_path, log_store_settings
@@ -55,7 +59,7 @@ def create_session(application: str, settings: Settings, archive_classes_to: Pat
         configuration["spark.sql.streaming.checkpointFileManagerClass"] = (
             "org.apache.spark.internal.io.cloud.AbortableStreamBasedCheckpointFileManager"
         )
-    session = builder.config(map=configuration).getOrCreate()
+    session = _started(builder.config(map=configuration))
     session.sparkContext.setLogLevel("ERROR")
     return session
 
@@ -63,6 +67,21 @@ def create_session(application: str, settings: Settings, archive_classes_to: Pat
 def _platform(settings: Settings) -> dict[str, str]:
     """What EMR and Glue do not set up: tasks make clients too, and know only the environment that Spark hands them."""
     return {f"spark.executorEnv.{name}": settings.region for name in VARIABLES}
+
+
+def _started(builder: SparkSession.Builder) -> SparkSession:
+    """The session. Raises JvmGoneError when its JVM ends before it can be watched."""
+    try:
+        return builder.getOrCreate()
+    except PySparkRuntimeError as error:
+        if error.getCondition() == "JAVA_GATEWAY_EXITED":
+            raise jvm.ended(None) from error
+        raise
+    except (Py4JError, ConnectionError) as error:
+        gone = jvm.gone()
+        if gone is None and SparkContext._gateway is not None:
+            raise
+        raise gone or jvm.ended(None) from error
 
 
 def _one_machine(settings: Settings, archive_classes_to: Path | None) -> dict[str, str]:
