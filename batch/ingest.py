@@ -18,7 +18,7 @@ from lakehouse.contracts import Contracts
 from lakehouse.layout import Layout
 from lakehouse.schemas import envelope_type
 from runtime.delta_log import DeltaLog
-from runtime.restores import refuse_restored
+from runtime.restores import Restores
 from runtime.storage import Storage
 from runtime.tables import ensure_table
 
@@ -70,8 +70,10 @@ def ingest(
     ensure_table(spark, table.uri, envelope_type(contracts), ["ingest_date"], BRONZE_PROPERTIES)
     # 3
     plans = Plans(checkpoint)
-    done = Ingested(source)
-    for batch in _unfinished(table, plans, checkpoint):
+    done, unfinished = Ingested(source), _unfinished(table, plans, checkpoint)
+    restores = Restores(DeltaLog(table.root, table.name))
+    restores.refuse()
+    for batch in unfinished:
         done = _add(done, table.append(batch, plans.files_of(batch)))
     # 4
     new, refused = plans.compare(table.area.files(source))
@@ -83,6 +85,7 @@ def ingest(
     return replace(done, refused=tuple(map(str, refused)))
 
 
+        restores.refuse()
 def _checkpoint_id(table: BronzeTable, checkpoint: Storage) -> str:
     """The checkpoint's id. Raises IngestError for a table that has rows of a checkpoint that is lost."""
     content = checkpoint.read(CHECKPOINT_ID)
@@ -109,7 +112,6 @@ def _unfinished(table: BronzeTable, plans: Plans, checkpoint: Storage) -> range:
             f"{table.uri} holds batch {last}, but the newest plan in {checkpoint.uri} is {plans.last}: restore the "
             "checkpoint folder to its newest state, or files would go in twice"
         )
-    refuse_restored(DeltaLog(table.root, table.name))
     return range(last + 1, plans.last + 1)
 
 

@@ -23,8 +23,8 @@ def checkpoint_id(checkpoint: Storage) -> str:
         return str(json.loads(content or b"")["id"])
     except (ValueError, KeyError) as error:
         raise CheckpointError(
-            f"{checkpoint.uri}/metadata is missing or damaged: restore it from a backup, or start the table over: "
-            "remove it together with its rejected rows and this checkpoint (docs/operating.md)"
+            f"{checkpoint.uri}/metadata is missing or damaged: put it back from a copy of the checkpoint folder, or "
+            "start over (docs/operating.md)"
         ) from error
 
 
@@ -54,7 +54,7 @@ def progress(checkpoint: Storage) -> Progress:
         if content is not None and not _whole(content, lines):
             raise CheckpointError(
                 f"{checkpoint.uri}/{log}/{batch} is damaged (cut short?): put it back from a copy of the checkpoint "
-                "folder (docs/operating.md)"
+                "folder, or start over (docs/operating.md)"
             )
     return found
 

@@ -68,11 +68,6 @@ class Restores:
         )
 
 
-def refuse_restored(log: DeltaLog) -> None:
-    """Looks once: see `Restores.refuse`."""
-    Restores(log).refuse()
-
-
 def _known_good(log: DeltaLog, newest: int) -> int:
     """The version up to which an earlier process has looked, or a person has put things right; -1 for none."""
     left, settled, version = UNSEEN, -1, newest

@@ -1,5 +1,6 @@
 """Kinesis to bronze: every record as it came, in the one envelope of the bronze tables."""
 
+import json
 import logging
 from collections.abc import Sequence
 
@@ -16,15 +17,16 @@ from runtime.commits import CODE_VERSION, last_transaction, transaction
 from runtime.compaction import compact, due
 from runtime.delta_log import DeltaLog
 from runtime.failpoints import failpoint
-from runtime.lineage import Counts, Lineage, ShardInput
-from runtime.restores import refuse_restored
+from runtime.lineage import Counts, Lineage, ShardInput, read_lineage, starting_point
+from runtime.restores import Restores
 from runtime.storage import Storage
 from runtime.tables import ensure_table
 from streaming.kinesis import KinesisDataSource
-from streaming.ledger import Ledger
+from streaming.ledger import ANEW, Ledger, LedgerError
 from streaming.shards import Kind, Offset, Position
 
 log = logging.getLogger(__name__)
+BEHIND = "a new one goes on behind the table's records (docs/operating.md)"
 BRONZE_PROPERTIES = {"delta.appendOnly": "true", "delta.checkpointInterval": "200"}
 
 
@@ -54,66 +56,149 @@ def start(
     With a new checkpoint it goes on behind the records that the table holds. Raises LakehouseError when somebody
     restored the table to an older version, or the checkpoint is damaged or older than the table.
     """
-    layout = Layout(settings.root)
-    uri, checkpoint = layout.table(f"bronze.{source}"), layout.checkpoint("bronze", source)
-    ensure_table(spark, uri, envelope_type(contracts), ["ingest_date"], BRONZE_PROPERTIES)
-    refuse_restored(DeltaLog(settings.root, f"bronze.{source}"))
-    ledger = Ledger(Storage.open(f"{checkpoint}/ledger"))
-    if _planned(spark, uri, Storage.open(checkpoint), source) < 0:
-        ledger.note_resume(_last_records(spark, uri, settings.streams[source]))
+    table = BronzeStream(settings, source)
+    ensure_table(spark, table.uri, envelope_type(contracts), ["ingest_date"], BRONZE_PROPERTIES)
+    table.restores.refuse()
+    if table.planned(spark) < 0:
+        table.ledger.note_resume(_last_records(spark, table.uri, settings.streams[source]))
     spark.dataSource.register(KinesisDataSource)
-
-    def append(records: DataFrame, batch: int) -> None:
-        """1 Read the batch once and hold it. 2 Count it by shard and look for gaps, for its lineage. 3 Append it in one
-        commit whose transaction id makes a second attempt a no-op.
-        """
-        app_id = f"{checkpoint_id(Storage.open(checkpoint))}:bronze.{source}"
-        # 1
-        held = records.persist()
-        # 2
-        ranges = shard_ranges(held)
-        # A query that stops at a gap can only have passed one over where it began.
-        may_pass = batch == 0 or not settings.fail_on_data_loss
-        gaps = _gaps(Storage.open(checkpoint), ledger, batch) if may_pass else ()
-        # 3
-        failpoint("bronze.before_commit")
-        if ranges or gaps:
-            with transaction(records.sparkSession, app_id, batch, lineage(source, batch, ranges, gaps)):
-                rows = envelope(held, F.current_timestamp())
-                rows.coalesce(1).write.format("delta").mode("append").save(spark_path(uri))
-        failpoint("bronze.after_commit")
-        if due(batch, settings.compact_batches):
-            compact(records.sparkSession, uri)
-        held.unpersist()
-        log.info("bronze.%s batch %d: %d records", source, batch, sum(row["records"] for row in ranges))
-
     records = (
         spark.readStream.format("kinesis")
         .option("stream", settings.streams[source])
         .option("region", settings.region)
-        .option("ledger", f"{checkpoint}/ledger")
+        .option("ledger", table.ledger.storage.uri)
         .option("maxRecordsPerShard", settings.batch_records)
         .option("failOnDataLoss", str(settings.fail_on_data_loss).lower())
         .load()
     )
-    writer = records.writeStream.queryName(f"bronze.{source}").foreachBatch(append)
-    return writer.option("checkpointLocation", spark_path(checkpoint)).trigger(**trigger).start()
+    writer = records.writeStream.queryName(table.name).foreachBatch(table.append)
+    return writer.option("checkpointLocation", spark_path(table.checkpoint.uri)).trigger(**trigger).start()
 
 
-def _planned(spark: SparkSession, uri: str, checkpoint: Storage, source: str) -> int:
-    """The last batch that the checkpoint plans. Raises CheckpointError for a checkpoint that was put back to an earlier
-    state: Delta would take its next batches for old ones, and leave them out without a word.
-    """
-    planned = progress(checkpoint).planned
-    if checkpoint.read("metadata") is None:
+class BronzeStream:
+    """One bronze table of a stream as its running query sees it, and the protocol that appends each batch once."""
+
+    def __init__(self, settings: Settings, source: str) -> None:
+        layout = Layout(settings.root)
+        self.source, self.name = source, f"bronze.{source}"
+        self.uri = layout.table(self.name)
+        self.checkpoint = Storage.open(layout.checkpoint("bronze", source))
+        self.ledger = Ledger(Storage.open(f"{layout.checkpoint('bronze', source)}/ledger"))
+        self._log = DeltaLog(settings.root, self.name)
+        self.restores = Restores(self._log)
+        self._settings = settings
+        self._first = True
+
+    def append(self, records: DataFrame, batch: int) -> None:
+        """Brings one micro-batch of the Kinesis source into the table, once.
+
+        1. Refuse to write to a table that somebody restored. A batch that the table has committed is over, and nothing
+           of it may be read; only a new process can meet one.
+        2. Read the batch once and hold it.
+        3. Count it by shard and look for gaps, for its lineage.
+        4. Append it in one commit whose transaction id makes a second attempt a no-op.
+        """
+        spark = records.sparkSession
+        failpoint("bronze.started")
+        # 1
+        self.restores.refuse()
+        if self._first and self._is_over(spark, batch):
+            self._first = False
+            log.info("%s batch %d: was over already", self.name, batch)
+            return
+        # 2
+        held = records.persist()
+        try:
+            # 3
+            ranges = shard_ranges(held)
+            # A query that stops at a gap can only have passed one over where it began, or before it was told to stop.
+            gaps = self._gaps(batch) if self._first or not self._settings.fail_on_data_loss else ()
+            # 4
+            failpoint("bronze.before_commit")
+            if ranges or gaps:
+                with transaction(spark, self._app_id(), batch, lineage(self.source, batch, ranges, gaps)):
+                    rows = envelope(held, F.current_timestamp())
+                    rows.coalesce(1).write.format("delta").mode("append").save(spark_path(self.uri))
+            failpoint("bronze.after_commit")
+        finally:
+            held.unpersist()
+        self._first = False
+        if due(batch, self._settings.compact_batches):
+            compact(spark, self.uri)
+        log.info("%s batch %d: %d records", self.name, batch, sum(row["records"] for row in ranges))
+        failpoint("bronze.done")
+
+    def planned(self, spark: SparkSession) -> int:
+        """The last batch that the checkpoint plans; -1 for a new one.
+
+        Raises CheckpointError for a checkpoint that was put back to an earlier state: Delta would take its next batches
+        for old ones, and leave them out without a word. For one that was put back in place of a newer one: what that
+        brought in would come once more. And for one that lost its identity: Spark would give it a new one, under which
+        the batch that it repeats would go in twice.
+        """
+        planned = progress(self.checkpoint).planned
+        if planned < 0 and self.checkpoint.read("metadata") is None:
+            return planned
+        newest = last_transaction(spark, self.uri, self._app_id())
+        if newest is not None and newest > planned:
+            raise CheckpointError(
+                f"{self.checkpoint.uri} ends at batch {planned}, but {self.uri} holds batch {newest}: put the "
+                f"checkpoint's newest state back, or remove the whole folder: {BEHIND}"
+            )
+        if newest is not None and not self._wrote_last():
+            raise CheckpointError(
+                f"{self.uri} was written by another checkpoint since {self.checkpoint.uri} wrote it last: put that one "
+                f"back, or remove the whole folder: {BEHIND}"
+            )
         return planned
-    newest = last_transaction(spark, uri, f"{checkpoint_id(checkpoint)}:bronze.{source}")
-    if newest is not None and newest > planned:
-        raise CheckpointError(
-            f"{checkpoint.uri} ends at batch {planned}, but {uri} holds batch {newest}: put the checkpoint's newest "
-            "state back, or remove the whole folder: a new one goes on behind the table's records (docs/operating.md)"
-        )
-    return planned
+
+    def _app_id(self) -> str:
+        return f"{checkpoint_id(self.checkpoint)}:{self.name}"
+
+    def _wrote_last(self) -> bool:
+        """Whether the table's last batch is this checkpoint's."""
+        version, _ = starting_point(self._log, None)
+        actions = map(json.loads, self._log.actions(version))
+        return any(action["txn"]["appId"] == self._app_id() for action in actions if "txn" in action)
+
+    def _is_over(self, spark: SparkSession, batch: int) -> bool:
+        """Whether the table has the batch. Raises LedgerError when the ledger says another end of it than the table
+        took: the next batch would begin there.
+        """
+        committed = last_transaction(spark, self.uri, self._app_id())
+        if committed is None or committed < batch:
+            return False
+        offset = self._offset(batch)
+        entries, gaps = self.ledger.of_epoch(offset.epoch, offset.reads), self.ledger.gaps_of(offset.epoch)
+        version, _ = starting_point(self._log, None)
+        commit = self._log.commit(version)
+        written = read_lineage(commit.metadata) if commit else None
+        if written is None or written.batch != batch:
+            return True
+        taken = {each.shard: (each.first, each.last) for each in written.inputs if isinstance(each, ShardInput)}
+        for shard, entry in entries.items():
+            noted = (entry.first, entry.end.value) if entry.records else None
+            if shard not in gaps and noted != taken.get(shard):
+                raise LedgerError(
+                    f"{self.uri} took {_told(taken.get(shard))} from {shard} in batch {batch}, the ledger says "
+                    f"{_told(noted)}: going on would lose or double records. {ANEW}"
+                )
+        return True
+
+    def _gaps(self, batch: int) -> tuple[str, ...]:
+        """What the batch passed over unread, in words, as planning and its tasks noted it."""
+        offset = self._offset(batch)
+        entries = self.ledger.of_epoch(offset.epoch, offset.reads).values()
+        found = (entry.gap for entry in entries if entry.gap)
+        return (*offset.losses, *found, *self.ledger.gaps_of(offset.epoch).values())
+
+    def _offset(self, batch: int) -> Offset:
+        (content,) = batch_offsets(self.checkpoint, batch)
+        return Offset.from_json(content)
+
+
+def _told(places: tuple[str | None, str] | None) -> str:
+    return "nothing" if places is None else f"{places[0]} to {places[1]}"
 
 
 def _last_records(spark: SparkSession, uri: str, stream: str) -> dict[str, Position]:
@@ -127,14 +212,6 @@ def _last_records(spark: SparkSession, uri: str, stream: str) -> dict[str, Posit
     return {
         row["shard"]: Position(Kind.AFTER_SEQUENCE_NUMBER, row["last"], float(row["arrived"])) for row in last.collect()
     }
-
-
-def _gaps(checkpoint: Storage, ledger: Ledger, batch: int) -> tuple[str, ...]:
-    """What the batch passed over unread, in words, as planning and its tasks noted it."""
-    (content,) = batch_offsets(checkpoint, batch)
-    offset = Offset.from_json(content)
-    entries = ledger.of_epoch(offset.epoch, offset.reads).values()
-    return (*offset.losses, *(entry.gap for entry in entries if entry.gap))
 
 
 def shard_ranges(records: DataFrame) -> list[Row]:

@@ -1,5 +1,6 @@
 """Silver to gold: one query per gold table owns it and keeps it by merging the change feeds of silver tables."""
 
+import logging
 from collections.abc import Mapping
 from functools import reduce
 from typing import Any
@@ -15,17 +16,18 @@ from lakehouse.errors import LakehouseError
 from lakehouse.layout import Layout, spark_path
 from lakehouse.schemas import struct_type
 from lakehouse.settings import Settings
-from runtime.checkpoints import batch_offsets, checkpoint_id, delta_range, progress
+from runtime.checkpoints import CheckpointError, batch_offsets, checkpoint_id, delta_range, progress
 from runtime.commits import CODE_VERSION, last_transaction, transaction
 from runtime.compaction import compact, due
 from runtime.delta_log import DeltaLog
 from runtime.failpoints import failpoint
 from runtime.lineage import Counts, Lineage, TableInput
 from runtime.manifests import CataloguedPartitions
-from runtime.restores import RestoredTableError, refuse_restored
+from runtime.restores import RestoredTableError, Restores
 from runtime.storage import Storage
 from runtime.tables import ensure_table, table_exists
 
+log = logging.getLogger(__name__)
 GOLD_TABLES = gold.TABLES
 FINGERPRINT = "lakehouse.fingerprint"
 ADDED = ("insert", "update_postimage")
@@ -163,17 +165,17 @@ class GoldTable:
 
     def _fits(self, spark: SparkSession, generation: str, filled: bool) -> bool:
         """Whether the table's rows came from the generation's checkpoint, and the checkpoint is not behind them."""
-        try:
-            refuse_restored(DeltaLog(self.root, self.name))
-        except RestoredTableError:
-            return False
         checkpoint = Storage.open(f"{self.checkpoints}/{generation}")
-        if checkpoint.read("metadata") is None:
-            return not filled and not checkpoint.list()
-        committed = last_transaction(spark, self.uri, self._app_id(checkpoint))
-        if committed is None:
-            return not filled
-        return committed <= progress(checkpoint).planned
+        try:
+            Restores(DeltaLog(self.root, self.name)).refuse()
+            if checkpoint.read("metadata") is None:
+                return not filled and not checkpoint.list()
+            planned = progress(checkpoint).planned
+            committed = last_transaction(spark, self.uri, self._app_id(checkpoint))
+        except (RestoredTableError, CheckpointError) as error:
+            log.warning("%s is built anew: %s", self.name, error)
+            return False
+        return not filled if committed is None else committed <= planned
 
     def _app_id(self, checkpoint: Storage) -> str:
         return f"{checkpoint_id(checkpoint)}:{self.name}"
@@ -214,16 +216,21 @@ def start(
         # A job that died after a commit has not told the catalog of it.
         partitions.update()
     checkpoint = Storage.open(folder)
+    restores = Restores(DeltaLog(settings.root, target.name))
+    restores.refuse()
     recover = True
 
     def run(changes: DataFrame, batch: int) -> None:
         nonlocal recover
+        failpoint("gold.started")
+        restores.refuse()
         committed = target.merge(changes, batch, checkpoint, recover)
         recover = False
         if committed and partitions is not None:
             partitions.update()
         if due(batch, settings.compact_batches):
             compact(spark, target.uri)
+        failpoint("gold.done")
 
     writer = target.changes(spark).writeStream.queryName(target.name).foreachBatch(run)
     return writer.option("checkpointLocation", spark_path(folder)).trigger(**trigger).start()

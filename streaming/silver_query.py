@@ -15,11 +15,13 @@ from runtime.checkpoints import CheckpointError, Progress, checkpoint_id, delta_
 from runtime.commits import last_transaction, transaction_ids
 from runtime.compaction import compact, due
 from runtime.delta_log import DeltaLog
+from runtime.failpoints import failpoint
 from runtime.lineage import TableInput
 from runtime.manifests import CataloguedPartitions, write_manifests
 from runtime.metrics import REJECT_RATIO, metrics
-from runtime.restores import refuse_restored
+from runtime.restores import Restores
 from runtime.storage import Storage
+from streaming.redrive import shut_out
 from streaming.silver import ATTEMPTS, Origin, SilverTable, rejected_id
 
 log = logging.getLogger(__name__)
@@ -34,8 +36,11 @@ def start(spark: SparkSession, settings: Settings, table: SilverTable, trigger: 
     checkpoint is damaged, older than the table, or new while the table is not.
     """
     table.ensure(spark)
-    for log_of in (f"silver.{table.silver.name}", f"rejected.{table.source.name}"):
-        refuse_restored(DeltaLog(settings.root, log_of))
+    names = (f"silver.{table.silver.name}", f"rejected.{table.source.name}")
+    restores = [Restores(DeltaLog(settings.root, name)) for name in names]
+    for each in restores:
+        each.refuse()
+    shut_out(spark, table)
     checkpoint = Storage.open(table.checkpoint)
     found = progress(checkpoint)
     if found.planned >= 0:
@@ -50,6 +55,8 @@ def start(spark: SparkSession, settings: Settings, table: SilverTable, trigger: 
 
     def run(bronze: DataFrame, batch: int) -> None:
         nonlocal recover
+        for each in restores:
+            each.refuse()
         identity = checkpoint_id(checkpoint)
         first, last = delta_range(checkpoint, batch)
         read = TableInput(f"bronze.{table.source.name}", first, last)
@@ -63,6 +70,7 @@ def start(spark: SparkSession, settings: Settings, table: SilverTable, trigger: 
             keep_up()
         told = "was over already" if tally is None else json.dumps(tally.counts().to_json())
         log.info("silver.%s batch %d: %s in %.1f s", table.silver.name, batch, told, time.monotonic() - started)
+        failpoint("silver.done")
 
     def keep_up() -> None:
         """What the owner does for its tables now and then: few files, and what Redshift Spectrum reads."""

@@ -18,7 +18,7 @@ from delta.tables import DeltaTable
 from pyspark.sql import SparkSession
 
 from batch import bronze_table
-from batch.bronze_table import BronzeTable, IngestError
+from batch.bronze_table import Appended, BronzeTable, IngestError
 from batch.ingest import Ingested, ingest
 from batch.landing import Bounds, Plans
 from batch.landing_area import LandingAreaError
@@ -353,6 +353,29 @@ def test_a_table_restored_to_an_older_version_is_refused_until_it_is_restored_ba
 
 
 def test_a_process_that_is_late_notices_that_another_one_took_its_number(
+def test_a_table_restored_between_two_batches_of_a_run_is_refused(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake.put("pos/0.csv", "a\n0\n")
+    lake.run()
+    append = BronzeTable.append
+
+    def append_and_restore(table: BronzeTable, *batch: Any) -> Appended:
+        appended = append(table, *batch)
+        DeltaTable.forPath(lake.spark, lake.table()).restoreToVersion(1)
+        return appended
+
+    for number in range(1, 4):
+        lake.put(f"pos/{number}.csv", f"a\n{number}\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(BronzeTable, "append", append_and_restore)
+        with pytest.raises(RestoredTableError, match="TO VERSION AS OF 2 "):
+            lake.run(bounds=Bounds(files=1))
+    with pytest.raises(RestoredTableError, match="TO VERSION AS OF 2 "):
+        lake.run()
+    DeltaTable.forPath(lake.spark, lake.table()).restoreToVersion(2)
+    lake.run()
+    assert len(lake.payloads()) == 4
+
+
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(2):

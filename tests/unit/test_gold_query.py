@@ -80,6 +80,9 @@ class Lake:
         path = Path(self.layout.table(f"gold.{table}")) / "_delta_log" / f"{version:020}.json"
         return [json.loads(line) for line in path.read_text().splitlines()]
 
+    def restore(self, table: str, version: int) -> None:
+        DeltaTable.forPath(self.spark, self.layout.table(f"gold.{table}")).restoreToVersion(version)
+
     def generation(self, table: str) -> str:
         detail = DeltaTable.forPath(self.spark, self.layout.table(f"gold.{table}")).detail().first()
         assert detail is not None
@@ -226,20 +229,65 @@ def test_a_changed_declaration_builds_the_table_anew_on_a_new_checkpoint(
     assert before.rpartition("-")[0] == after.rpartition("-")[0] != between.rpartition("-")[0]
 
 
-@pytest.mark.parametrize("lost", ["everything", "metadata", "offsets"])
-def test_a_lost_or_damaged_checkpoint_builds_the_table_anew(lake: Lake, lost: str) -> None:
+LOST = [
+    "everything",
+    "metadata",
+    "offsets",
+    "half of metadata",
+    "half of offsets/1",
+    "half of commits/1",
+    "since yesterday",
+    "a version of the table",
+]
+
+
+@pytest.mark.parametrize("lost", LOST)
+def test_a_lost_or_damaged_checkpoint_builds_the_table_anew(lake: Lake, tmp_path: Path, lost: str) -> None:
     lake.append(CRM, [contact(1), resolved(2, "5")])
     lake.drain(INSIGHTS)
     before, checkpoint = lake.generation(INSIGHTS), lake.checkpoint(INSIGHTS)
+    shutil.copytree(checkpoint, tmp_path / "yesterday")
+    lake.append(CRM, [resolved(3, "6")])
+    lake.drain(INSIGHTS)
     if lost == "everything":
         shutil.rmtree(checkpoint)
     elif lost == "metadata":
         (checkpoint / "metadata").unlink()
-    else:
+    elif lost == "offsets":
         shutil.rmtree(checkpoint / "offsets")
-    lake.append(CRM, [contact(3)])
+    elif lost == "since yesterday":
+        shutil.rmtree(checkpoint)
+        shutil.copytree(tmp_path / "yesterday", checkpoint)
+    elif lost == "a version of the table":
+        lake.restore(INSIGHTS, lake.version(INSIGHTS) - 1)
+    else:
+        damaged = checkpoint / lost.removeprefix("half of ")
+        damaged.write_bytes(damaged.read_bytes()[:-4])
+    lake.append(CRM, [contact(4)])
     lake.drain(INSIGHTS)
-    assert lake.rows(INSIGHTS) == lake.recomputed(INSIGHTS)
+    assert lake.rows(INSIGHTS) == lake.recomputed(INSIGHTS) != []
+    after = lake.generation(INSIGHTS)
+    assert after != before
+    lake.drain(INSIGHTS)
+    assert lake.generation(INSIGHTS) == after, "built anew once"
+
+
+def test_a_table_restored_between_two_batches_stops_the_query_and_is_built_anew(lake: Lake) -> None:
+    lake.append(CRM, [contact(1)])
+    running = query.start(lake.spark, lake.settings, lake.contracts, INSIGHTS, {"processingTime": "0 seconds"})
+    try:
+        running.processAllAvailable()
+        lake.append(CRM, [contact(2)])
+        running.processAllAvailable()
+        before, newest = lake.generation(INSIGHTS), lake.version(INSIGHTS)
+        lake.restore(INSIGHTS, newest - 1)
+        lake.append(CRM, [contact(3)])
+        with pytest.raises(StreamingQueryException, match=f"was restored to an older .* VERSION AS OF {newest} "):
+            running.processAllAvailable()
+    finally:
+        running.stop()
+    lake.drain(INSIGHTS)
+    assert lake.rows(INSIGHTS) == lake.recomputed(INSIGHTS) != []
     assert lake.generation(INSIGHTS) != before
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from delta.tables import DeltaTable
+from pyspark.errors import StreamingQueryException
 from pyspark.sql import SparkSession
+from pyspark.sql.streaming.query import StreamingQuery
 
 from lakehouse.layout import spark_path
 from local.oracle.deliveries import DeliveredRecord
@@ -67,8 +69,11 @@ class Stream:
     def deliver(self, delivered: list[DeliveredRecord]) -> None:
         self.lake.bronze(delivered).write.format("delta").mode("append").save(spark_path(self.table.bronze_uri))
 
+    def start(self, **trigger: Any) -> StreamingQuery:
+        return silver_query.start(self.lake.spark, self.settings, self.table, trigger)
+
     def run(self) -> None:
-        query = silver_query.start(self.lake.spark, self.settings, self.table, {"availableNow": True})
+        query = self.start(availableNow=True)
         query.awaitTermination(120)
         assert query.exception() is None
 
@@ -138,6 +143,34 @@ def test_tables_restored_to_yesterday_are_refused_until_they_are_brought_back(
         with pytest.raises(RestoredTableError, match=told):
             stream.run()
         table.restoreToVersion(newest)
+    stream.run()
+    assert_as_the_oracle_says(stream.lake, [*RECORDS])
+
+
+@pytest.mark.parametrize("name", ["silver", "rejected"])
+def test_a_table_restored_between_two_batches_stops_the_query_until_it_is_brought_back(
+    spark: SparkSession, tmp_path: Path, name: str
+) -> None:
+    stream = Stream(spark, tmp_path)
+    uri = stream.table.silver_uri if name == "silver" else stream.table.rejected_uri
+    stream.deliver(RECORDS[:2])
+    query = stream.start(processingTime="0 seconds")
+    try:
+        query.processAllAvailable()
+        stream.deliver(RECORDS[2:4])
+        query.processAllAvailable()
+        table = DeltaTable.forPath(spark, uri)
+        newest = table.history(1).collect()[0]["version"]
+        table.restoreToVersion(newest - 1)
+        stream.deliver(RECORDS[4:])
+        told = f"{uri} was restored to an older state, .* TO VERSION AS OF {newest} "
+        with pytest.raises(StreamingQueryException, match=told):
+            query.processAllAvailable()
+    finally:
+        query.stop()
+    with pytest.raises(RestoredTableError, match=told):
+        stream.run()
+    table.restoreToVersion(newest)
     stream.run()
     assert_as_the_oracle_says(stream.lake, [*RECORDS])
 
