@@ -49,7 +49,10 @@ class Appended:
 
 @dataclass
 class BronzeTable:
-    """The bronze table of one source, and what appending a batch to it takes."""
+    """The bronze table of one source, and what appending a batch to it takes.
+
+    `still_ours` raises when this process may no longer write the table.
+    """
 
     spark: SparkSession
     contracts: Contracts
@@ -58,6 +61,7 @@ class BronzeTable:
     area: LandingArea
     now: Callable[[], datetime]
     app_id: str = ""
+    still_ours: Callable[[], None] = lambda: None
 
     @property
     def name(self) -> str:
@@ -90,6 +94,7 @@ class BronzeTable:
             inputs, unreadable = _inputs(held, [file for group in groups for file in group])
             records = sum(each.records for each in inputs)
             failpoint("files.before_commit")
+            self.still_ours()
             with transaction(self.spark, self.app_id, batch, self._lineage(batch, inputs, records)):
                 held.select(*ENVELOPE).write.format("delta").mode("append").save(spark_path(self.uri))
             failpoint("files.after_commit")

@@ -44,7 +44,7 @@ def run(job: str, settings: Settings) -> None:
     """
     contracts = load_contracts(settings.contracts_directory)
     sources = _sources(job, contracts, settings)
-    with Leases(settings.root, f"batch {job}", [f"bronze.{each}" for each in sources]):
+    with Leases(settings.root, f"batch {job}", [f"bronze.{each}" for each in sources]) as leases:
         spark = create_session(f"lakehouse batch {job}", settings)
         if job == MAINTENANCE:
             for maintained in maintain(spark, settings, contracts):
@@ -56,7 +56,15 @@ def run(job: str, settings: Settings) -> None:
                 raise LakehouseError(f"{found.differences} differences, see above: docs/runbooks/reconcile.md")
         refused: list[str] = []
         for source in sources:
-            done = ingest(spark, contracts, source, settings.landing, settings.root, lambda: datetime.now(UTC))
+            done = ingest(
+                spark,
+                contracts,
+                source,
+                settings.landing,
+                settings.root,
+                lambda: datetime.now(UTC),
+                still_ours=leases.check,
+            )
             print(done)
             refused += done.refused
     if refused:

@@ -46,6 +46,7 @@ def ingest(
     root: str,
     now: Callable[[], datetime],
     bounds: Bounds | None = None,
+    still_ours: Callable[[], None] = lambda: None,
 ) -> Ingested:
     """Appends every file of `<landing>/<source>/` that is new to `bronze.<source>`, each exactly once.
 
@@ -59,10 +60,12 @@ def ingest(
     6. The files are read on the executors, counted, and appended in one commit under the transaction id.
 
     A crash before 5 has done nothing; after 5 or within 6 the next run's step 3 repeats the batch; after 6 the table
-    knows it. Raises LakehouseError when the landing area cannot be listed, plan and table contradict each other,
+    knows it. `still_ours` is asked before each of these writes, and raises when this process may no longer write.
+
+    Raises LakehouseError when the landing area cannot be listed, plan and table contradict each other,
     another process takes in the same source, or a batch cannot be read or written.
     """
-    table = BronzeTable(spark, contracts, root, source, LandingArea.open(landing), now)
+    table = BronzeTable(spark, contracts, root, source, LandingArea.open(landing), now, still_ours=still_ours)
     checkpoint = Storage.open(Layout(root).checkpoint("bronze", source))
     # 1
     table.app_id = f"{_checkpoint_id(table, checkpoint)}:{table.name}"
@@ -79,13 +82,14 @@ def ingest(
     new, refused = plans.compare(table.area.files(source))
     for files in in_batches(new, bounds or Bounds()):
         # 5
+        still_ours()
         batch = plans.add(files)
         # 6
+        restores.refuse()
         done = _add(done, table.append(batch, files))
     return replace(done, refused=tuple(map(str, refused)))
 
 
-        restores.refuse()
 def _checkpoint_id(table: BronzeTable, checkpoint: Storage) -> str:
     """The checkpoint's id. Raises IngestError for a table that has rows of a checkpoint that is lost."""
     content = checkpoint.read(CHECKPOINT_ID)

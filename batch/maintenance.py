@@ -44,7 +44,8 @@ def maintain(
         held_by = None
         # 1
         try:
-            with Leases(settings.root, "maintain", [_leased(contracts, name)]):
+            with Leases(settings.root, "maintain", [_leased(contracts, name)]) as leases:
+                leases.check()
                 compact(spark, uri)
         except LeaseHeldError as error:
             held_by = str(error)

@@ -2,7 +2,8 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +34,9 @@ SILVER_PROPERTIES = {
 # An attempt's number is the batch's, followed by ten digits of seconds.
 ATTEMPTS = 10_000_000_000
 REJECTED_PROPERTIES = {"delta.enableDeletionVectors": "true", "delta.checkpointInterval": "50"}
+
+# What a commit to silver happens inside of.
+type Committing = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,9 @@ class SilverTable:
         ensure_table(spark, self.silver_uri, schema, self.silver.partitions, SILVER_PROPERTIES)
         ensure_table(spark, self.rejected_uri, rejected_type(self.contracts), ["ingest_date"], REJECTED_PROPERTIES)
 
-    def process(self, bronze: DataFrame, origin: Origin, recover: bool) -> Tally | None:
+    def process(
+        self, bronze: DataFrame, origin: Origin, recover: bool, committing: Committing = nullcontext
+    ) -> Tally | None:
         """Moves a batch of bronze records into silver or rejected. The silver commit decides: before it the batch has
         not happened, with it the batch is over.
 
@@ -110,7 +116,7 @@ class SilverTable:
            commit takes out what the attempt before left: today the reference data or the contract may say something
            else.
         6. Write what is new or changed to silver in one commit under the batch's transaction id: an append where
-           nothing that is there changes, else a merge.
+           nothing that is there changes, else a merge. It happens inside `committing`, which may refuse it.
         """
         spark = bronze.sparkSession
         # 1
@@ -137,7 +143,7 @@ class SilverTable:
         failpoint("silver.after_rejected")
         # 6
         if settled is not None and change:
-            self._write_silver(spark, settled, change, tally, origin)
+            self._write_silver(spark, settled, change, tally, origin, committing)
         failpoint("silver.after_merge")
         return tally
 
@@ -212,11 +218,17 @@ class SilverTable:
             writer.save(spark_path(self.rejected_uri))
 
     def _write_silver(
-        self, spark: SparkSession, settled: DataFrame, change: Bounds, tally: Tally, origin: Origin
+        self,
+        spark: SparkSession,
+        settled: DataFrame,
+        change: Bounds,
+        tally: Tally,
+        origin: Origin,
+        committing: Committing,
     ) -> None:
         names = self.silver.column_names
         rows = settled.where(F.col("_outcome").isin(INSERT, UPDATE)).select(*names)
-        with transaction(spark, origin.app_id, origin.number, self._lineage(tally, origin)):
+        with committing(), transaction(spark, origin.app_id, origin.number, self._lineage(tally, origin)):
             if not tally.outcomes[UPDATE]:
                 spread = rows.repartition(*self.silver.partitions) if self.silver.partitions else rows.coalesce(1)
                 spread.write.format("delta").mode("append").save(spark_path(self.silver_uri))

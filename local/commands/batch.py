@@ -33,11 +33,19 @@ def run(source: str, settings: Settings, json: bool = False) -> None:
     contracts = load_contracts(settings.contracts_directory)
     sources = sources_of(source, contracts, settings)
     started = time.monotonic()
-    with Leases(settings.root, f"batch {source}", [f"bronze.{each}" for each in sources]):
+    with Leases(settings.root, f"batch {source}", [f"bronze.{each}" for each in sources]) as leases:
         spark = create_session(f"lakehouse batch {source}", settings)
         try:
             done = [
-                ingest(spark, contracts, each, settings.landing, settings.root, lambda: datetime.now(UTC))
+                ingest(
+                    spark,
+                    contracts,
+                    each,
+                    settings.landing,
+                    settings.root,
+                    lambda: datetime.now(UTC),
+                    still_ours=leases.check,
+                )
                 for each in sources
             ]
         finally:

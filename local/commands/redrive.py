@@ -17,10 +17,10 @@ def run(source: str, settings: Settings, json: bool = False) -> None:
     """
     contracts = load_contracts(settings.contracts_directory)
     table = f"silver.{contracts.silver_of(source).name}"
-    with Leases(settings.root, f"redrive {source}", [table]):
+    with Leases(settings.root, f"redrive {source}", [table]) as leases:
         spark = create_session(f"lakehouse redrive {source}", settings)
         try:
-            done = redrive(spark, settings, contracts, source)
+            done = redrive(spark, settings, contracts, source, leases.check)
         finally:
             spark.stop()
     if json:

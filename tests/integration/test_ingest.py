@@ -26,6 +26,7 @@ from lakehouse.contracts import load_contracts
 from lakehouse.layout import spark_path
 from lakehouse.settings import CONTRACTS, Settings
 from local.commands import batch as command
+from runtime.leases import LeaseLostError
 from runtime.restores import RestoredTableError
 
 if TYPE_CHECKING:
@@ -352,7 +353,6 @@ def test_a_table_restored_to_an_older_version_is_refused_until_it_is_restored_ba
     assert len(lake.payloads()) == 4
 
 
-def test_a_process_that_is_late_notices_that_another_one_took_its_number(
 def test_a_table_restored_between_two_batches_of_a_run_is_refused(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     lake.put("pos/0.csv", "a\n0\n")
     lake.run()
@@ -376,6 +376,7 @@ def test_a_table_restored_between_two_batches_of_a_run_is_refused(lake: Lake, mo
     assert len(lake.payloads()) == 4
 
 
+def test_a_process_that_is_late_notices_that_another_one_took_its_number(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(2):
@@ -387,6 +388,24 @@ def test_a_table_restored_between_two_batches_of_a_run_is_refused(lake: Lake, mo
     with pytest.raises(IngestError, match="holds batch 1 after batch 0 was written: another process takes in pos too"):
         lake.run()
     assert lake.payloads() == before
+
+
+@pytest.mark.parametrize(("lost_at", "planned"), [(1, 0), (2, 1)], ids=["before the plan", "before the commit"])
+def test_a_run_that_lost_its_lease_commits_nothing(lake: Lake, lost_at: int, planned: int) -> None:
+    lake.put("pos/1.csv", "a\n1\n")
+    asked: list[int] = []
+
+    def lease() -> None:
+        asked.append(1)
+        if len(asked) >= lost_at:
+            raise LeaseLostError("token 2")
+
+    with pytest.raises(LeaseLostError):
+        ingest(lake.spark, lake.contracts, "pos", lake.landing, lake.root, lambda: NOW, still_ours=lease)
+    assert lake.rows() == []
+    plans = Path(lake.root) / "checkpoints/bronze/pos/files"
+    assert len(list(plans.glob("*"))) == planned
+    assert lake.run() == Ingested("pos", batches=1, files=1, records=1)
 
 
 def test_real_till_files_are_in_bronze_line_by_line(lake: Lake) -> None:

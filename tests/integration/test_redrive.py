@@ -1,16 +1,22 @@
 """Rejected records go through again after the reference data was mended: each ends in exactly one place."""
 
 import json
+import threading
+import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
 from local.oracle.deliveries import DeliveredRecord
+from runtime.leases import LeaseLostError
 from runtime.storage import Storage
-from streaming.redrive import Redriven, redrive
+from runtime.tables import table_version
+from streaming.redrive import MOST_TRIES, OvertakenError, Redriven, _next_version, redrive, shut_out
 from streaming.silver import SilverTable
 from tests.unit.oracle_deliveries import records
 from tests.unit.silver_lake import REFERENCE, Content, SilverLake, copied, with_references
@@ -162,6 +168,98 @@ def test_records_that_arrive_after_a_death_are_left_to_their_own_query(
     found = lake.content("pos")
     assert set(found.silver) == IN_SILVER
     assert found.rejected == [*AFTER, (ID(9), "reference")]
+
+
+LATE = DeliveredRecord(
+    "pos", "pos", "shard-0", "9", datetime(2026, 1, 1, tzinfo=UTC), json.dumps(sale(2, quantity=3)).encode()
+)
+
+
+@pytest.mark.parametrize("by", ["a batch with a correction", "a job that has only begun", "a lost lease"])
+def test_a_redrive_that_was_overtaken_changes_nothing_any_more(
+    lake: SilverLake, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """It slept through its lease just before its commit to silver; another process went on in its place."""
+    real = SilverTable._write_silver
+    overtaken: list[bool] = []
+
+    def lease() -> None:
+        if by == "a lost lease" and overtaken:
+            raise LeaseLostError("token 2")
+
+    def overtake(table: SilverTable, *given: Any) -> None:
+        if not overtaken:
+            overtaken.append(True)
+            other = SilverLake(lake.spark, Path(lake.settings.root))
+            if by != "a lost lease":
+                shut_out(lake.spark, other.table("pos"))
+            if by == "a batch with a correction":
+                other.process([LATE], 2, recover=True)
+        real(table, *given)
+
+    before = set(lake.content("pos").silver)
+    with monkeypatch.context() as patch:
+        patch.setattr(SilverTable, "_write_silver", overtake)
+        with pytest.raises(LeaseLostError if by == "a lost lease" else OvertakenError) as refused:
+            redrive(lake.spark, lake.settings, lake.contracts, "pos", lease)
+    late = [LATE] if by == "a batch with a correction" else []
+    assert set(lake.content("pos").silver) == before | {each.record_id for each in late}
+    if by != "a lost lease":
+        uri, version = lake.table("pos").silver_uri, table_version(lake.spark, lake.table("pos").silver_uri)
+        looked_at = version - 1 - len(late)
+        assert str(refused.value) == (
+            f"{uri} is at version {version}, this redrive looked at version {looked_at}: another process wrote in "
+            "between, and nothing of the redrive is in silver; run `lakehouse redrive` again to take it up"
+        )
+
+    assert again(lake).tried == 6
+    assert lake.compared([*REFERENCE, STORE, *SALES, *late]).differences == ()
+
+
+def test_a_redrives_commit_is_the_next_version_or_none(spark: SparkSession, tmp_path: Path) -> None:
+    """Another process commits after Delta has begun: to Delta itself two appends are no conflict."""
+    uri = str(tmp_path / "table")
+    spark.createDataFrame([("first",)], "row STRING").write.format("delta").save(uri)
+
+    def wait(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+        (tmp_path / "begun").touch()
+        while not (tmp_path / "go").exists():
+            time.sleep(0.01)
+        yield from batches
+
+    def other() -> None:
+        while not (tmp_path / "begun").exists():
+            time.sleep(0.01)
+        spark.createDataFrame([("other",)], "row STRING").write.format("delta").mode("append").save(uri)
+        (tmp_path / "go").touch()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    rows = spark.createDataFrame([("redriven",)], "row STRING").mapInArrow(wait, "row STRING")
+    with pytest.raises(OvertakenError, match="is at version 1, this redrive looked at version 0"):  # noqa: SIM117
+        with _next_version(spark, uri, 0, lambda: None):
+            rows.write.format("delta").mode("append").save(uri)
+    thread.join()
+    assert sorted(row["row"] for row in spark.read.format("delta").load(uri).collect()) == ["first", "other"]
+    assert spark.conf.get(MOST_TRIES, "unset") == "unset"
+
+
+def test_the_silver_job_leaves_its_table_alone_unless_a_redrive_is_unfinished(
+    lake: SilverLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = lake.table("pos")
+    again(lake)
+    version = table_version(lake.spark, table.silver_uri)
+    shut_out(lake.spark, table)
+    assert table_version(lake.spark, table.silver_uri) == version
+    with monkeypatch.context() as patch:
+        _die_at_done(patch)
+        with pytest.raises(Died):
+            again(lake)
+    version = table_version(lake.spark, table.silver_uri)
+    for more in (1, 2):
+        shut_out(lake.spark, table)
+        assert table_version(lake.spark, table.silver_uri) == version + more
 
 
 def _die_after_process(patch: pytest.MonkeyPatch) -> None:
