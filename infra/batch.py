@@ -26,7 +26,7 @@ DAILY, HOURLY, NIGHTLY, EARLY = "cron(15 3 * * ? *)", "cron(10 * * * ? *)", "cro
 SCHEDULES: Mapping[str, str] = {REFERENCE: DAILY, "inventory": HOURLY, MAINTENANCE: NIGHTLY, RECONCILE: EARLY}
 # None of these knows a resource; they tell what there is, and change nothing.
 LOOK_AT_NETWORK = ("ec2:DescribeNetworkInterfaces", "ec2:DescribeRouteTables", "ec2:DescribeSecurityGroups",
-                   "ec2:DescribeSubnets", "ec2:DescribeVpcAttribute", "ec2:DescribeVpcEndpoints")  # fmt: skip
+                   "ec2:DescribeSubnets", "ec2:DescribeVpcEndpoints")  # fmt: skip
 WRITES = tuple(prefix for prefix in PREFIXES if prefix != "archive/")
 
 
@@ -212,9 +212,11 @@ class Batch(pulumi.ComponentResource):
         group = self._estate.arn(
             "ec2", pulumi.Output.concat("security-group/", self._args.network.jobs_security_group_id)
         )
+        vpc = self._estate.arn("ec2", pulumi.Output.concat("vpc/", self._args.network.vpc_id))
         ours = {"ForAllValues:StringEquals": {"aws:TagKeys": ["aws-glue-service-resource"]}}
         return [
             statement("LookAtNetwork", LOOK_AT_NETWORK, ["*"]),
+            statement("LookAtVpc", ["ec2:DescribeVpcAttribute"], [vpc]),
             statement("JoinNetwork", ["ec2:CreateNetworkInterface"], [interfaces, subnet, group]),
             # Glue tags it after making it, so its own tag cannot be a condition here; another's cannot be deleted
             # while it is attached.

@@ -63,7 +63,6 @@ WITHOUT_RESOURCE = {
     "ec2:DescribeVpcs",
     "ec2:DescribeRouteTables",
     "ec2:DescribeDhcpOptions",
-    "ec2:DescribeVpcAttribute",
     "kinesis:ListStreams",
 }
 
