@@ -4,6 +4,7 @@ Importing it completes the moto of this process.
 """
 
 import datetime as dt
+import json
 import sys
 from typing import Any
 
@@ -14,7 +15,10 @@ from moto.emrserverless.models import Application, EMRServerlessBackend, JobRun
 from moto.emrserverless.responses import EMRServerlessResponse
 from moto.glue.models import FakeConnection
 from moto.glue.responses import GlueResponse
+from moto.iam.access_control import IAMPolicy, PermissionResult
+from moto.lakeformation.exceptions import InvalidInput
 from moto.lakeformation.models import LakeFormationBackend
+from moto.s3.models import FakeBucket
 from moto.s3.responses import S3Response
 from moto.server import main
 
@@ -44,6 +48,17 @@ def get_bucket_logging(self: S3Response) -> Any:
     return self.serialized(ActionResult({"LoggingEnabled": told} if told else {}))
 
 
+def get_permission(self: FakeBucket, action: str, resource: str) -> Any:
+    """What a bucket's policy says of a call of ours: moto knows no conditions, and would take `deny what is not TLS`
+    for `deny`. None of ours holds for a call from here.
+    """
+    policy = json.loads(self.policy or '{"Statement": []}')
+    policy["Statement"] = [each for each in policy["Statement"] if "Condition" not in each]
+    if not policy["Statement"]:
+        return PermissionResult.NEUTRAL
+    return IAMPolicy(json.dumps(policy)).is_action_permitted(action, resource)
+
+
 def remove_tags(
     self: LakeFormationBackend, catalog_id: str, resource: dict[str, Any], tags: list[dict[str, str]]
 ) -> None:
@@ -57,6 +72,31 @@ def remove_tags(
     for column in place["ColumnNames"]:
         name = (place.get("CatalogId", self.account_id), place["DatabaseName"], place["Name"], column)
         self.lf_columns_tags[name] = [tag for tag in self.lf_columns_tags[name] if tag["TagKey"] not in keys]
+
+
+def list_permissions(
+    self: LakeFormationBackend, catalog_id: str, principal: Any = None, resource: Any = None, resource_type: Any = None
+) -> list[dict[str, Any]]:
+    """Lake Formation's ListPermissions, which tells of a table the grants on some of its columns too."""
+    found = _list_permissions(self, catalog_id, principal, resource, resource_type)
+    if resource is None or resource.table is None or catalog_id not in self.grants:
+        return found
+    for each in self.grants[catalog_id].permissions:
+        place = each.resource.get("TableWithColumns", {})
+        same = (place.get("DatabaseName"), place.get("Name")) == (resource.table.database_name, resource.table.name)
+        if same and principal in (None, each.principal):
+            found.append(each.to_external_form())
+    return found
+
+
+def revoke_permissions(
+    self: LakeFormationBackend, catalog_id: str, principal: dict[str, str], resource: dict[str, Any], **rights: Any
+) -> None:
+    """Lake Formation's RevokePermissions, which refuses to take what nobody has: so a caller sees that it is gone."""
+    granted = self.grants[catalog_id].permissions if catalog_id in self.grants else set()
+    if not any((each.principal, each.resource) == (principal, resource) for each in granted):
+        raise InvalidInput("No permissions revoked. Grantee has no such permissions.")
+    _revoke_permissions(self, catalog_id, principal, resource, **rights)
 
 
 # A run with this in the name of its entry point fails at once, as one does whose code is not there.
@@ -130,10 +170,15 @@ EMRServerlessBackend.start_job_run = start_job_run  # type: ignore[method-assign
 EMRServerlessBackend.cancel_job_run = cancel_job_run  # type: ignore[method-assign]
 EMRServerlessBackend.list_job_runs = list_job_runs  # type: ignore[method-assign]
 
+_list_permissions = LakeFormationBackend.list_permissions
+_revoke_permissions = LakeFormationBackend.revoke_permissions
 _remove_tags = LakeFormationBackend.remove_lf_tags_from_resource
+LakeFormationBackend.list_permissions = list_permissions  # type: ignore[method-assign]
+LakeFormationBackend.revoke_permissions = revoke_permissions  # type: ignore[method-assign,assignment]
 LakeFormationBackend.remove_lf_tags_from_resource = remove_tags  # type: ignore[method-assign]
 
 _as_dict = FakeConnection.as_dict
+FakeBucket.get_permission = get_permission  # type: ignore[method-assign]
 S3Response.get_bucket_logging = get_bucket_logging  # type: ignore[method-assign]
 AthenaResponse.delete_named_query = delete_named_query  # type: ignore[attr-defined]
 GlueResponse.delete_connection = delete_connection  # type: ignore[attr-defined]

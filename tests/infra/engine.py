@@ -30,6 +30,8 @@ PROVIDER = {
     "aws:maxRetries": "3",
     "aws:skipCredentialsValidation": "true",
 }
+# The engine's own, which it does not count among the resources either.
+PROVIDERS = "pulumi:providers:"
 REGION = "eu-central-1"
 AT_ONCE = 64
 
@@ -71,6 +73,8 @@ class Run:
         if event.resource_pre_event is not None:
             step = event.resource_pre_event.metadata
             name = label(step.urn)
+            if name.startswith(PROVIDERS):
+                return
             if step.op != "same":
                 # A replacement comes as three steps: the one that says so is kept.
                 self.operations[name] = "replace" if "replace" in step.op else str(step.op.value)
@@ -114,7 +118,10 @@ class Engine:
             lambda: self.declare(),
             opts=automation.LocalWorkspaceOptions(env_vars=self.environment, work_dir=str(_workspace(stack, folder))),
         )
-        settings = {"aws:region": REGION, **PROVIDER, **(overrides or {})}
+        self.configure({"aws:region": REGION, **PROVIDER, **(overrides or {})})
+
+    def configure(self, settings: Mapping[str, str]) -> None:
+        """Sets values of the stack's configuration."""
         for key, value in settings.items():
             self._stack.set_config(key, automation.ConfigValue(value), path=key.startswith(PROJECT))
 
@@ -138,10 +145,10 @@ class Engine:
             return again
         return run
 
-    def refresh(self, without: Sequence[str] = ()) -> Run:
-        """Looks at what there is, but for resources whose URN a pattern of `without` fits."""
+    def refresh(self) -> Run:
+        """Looks at what there is."""
         run = Run()
-        self._stack.refresh(on_event=run.heard, parallel=AT_ONCE, exclude=[*without])
+        self._stack.refresh(on_event=run.heard, parallel=AT_ONCE)
         return run
 
     def destroy(self) -> Run:

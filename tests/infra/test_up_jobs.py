@@ -83,8 +83,9 @@ class Estate:
         return [entry_point.split("/")[3] for entry_point in entry_points]
 
     def applications(self) -> list[str]:
-        """How the applications stand, the newest last."""
-        return [application["state"] for application in self.emr.list_applications()["applications"]]
+        """How the job's applications stand, the newest last."""
+        found = self.emr.list_applications()["applications"]
+        return [application["state"] for application in found if application["name"] == NAME]
 
 
 @pytest.fixture(scope="module")
