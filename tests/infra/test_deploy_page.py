@@ -1,5 +1,8 @@
-"""docs/deploy.md and the runbooks name only commands, settings and pages that exist."""
+"""docs/deploy.md and the runbooks name only commands, settings and pages that exist, and docs/deploy.md shows as output
+what the program of today has.
+"""
 
+import json
 import re
 from pathlib import Path
 from typing import get_args
@@ -12,6 +15,11 @@ from infra import config as configuration
 from infra.config import KEY_PREFIX, EstateConfig
 from lakehouse.settings import CONTRACTS
 from local.cli import app
+from tests.infra import emulated_aws
+from tests.infra.conftest import FILES
+from tests.infra.declared import Program
+from tests.infra.deployed import FORGOTTEN, NOT_EMULATED
+from tests.infra.recorded_program import ACCOUNT, STACKS, recorded
 
 REPOSITORY = CONTRACTS.parent
 DEPLOY = REPOSITORY / "docs" / "deploy.md"
@@ -69,3 +77,52 @@ def test_the_refusal_that_the_page_shows_is_what_the_program_says(monkeypatch: p
         configuration.load(pulumi.Config(KEY_PREFIX), None, ())
 
     assert f"```\n{refused.value}\n```" in text(DEPLOY)
+
+
+@pytest.fixture(scope="module")
+def emulated() -> Program:
+    """The stack of which the page shows output."""
+    return recorded("dev", switches=dict.fromkeys(NOT_EMULATED, False))
+
+
+def count(program: Program) -> int:
+    """As Pulumi counts: the stack is one more."""
+    return len(program.resources) + 1
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_the_page_has_the_number_of_resources_of_a_stack(stack: str) -> None:
+    assert f"preview: stack {stack}, {count(recorded(stack))} resources, 0 warnings\n" in text(DEPLOY)
+
+
+def test_the_page_has_the_number_of_files_of_the_package() -> None:
+    assert re.findall(r"^(\d+) files, \d+ MB in …/dist/package$", text(DEPLOY), re.MULTILINE) == [str(len(FILES))]
+
+
+def test_the_page_has_what_an_up_makes_and_a_second_one_proposes(emulated: Program) -> None:
+    made = count(emulated)
+
+    assert re.findall(r"^    \+ (\d+) (to create|created)$", text(DEPLOY), re.MULTILINE) == [
+        (str(made), "to create"),
+        (str(made), "created"),
+    ]
+    replaced = sum(operation == "replace" for operation, *_ in FORGOTTEN.values())
+    assert (
+        f"    ~ {len(FORGOTTEN) - replaced} to update\n"
+        f"    +-{replaced} to replace\n"
+        f"    {len(FORGOTTEN)} changes. {made - len(FORGOTTEN)} unchanged\n"
+    ) in text(DEPLOY)
+
+
+def test_the_page_has_the_outputs_of_the_program(emulated: Program) -> None:
+    head, _, rest = text(DEPLOY).partition("    OUTPUT            VALUE\n")
+    shown = dict(re.findall(r"^    ([a-zA-Z]+) {2,}(\S.*)$", rest.partition("```")[0], re.MULTILINE))
+    outputs = {name: value for name, value in emulated.outputs.items() if value is not None}
+    # AWS chooses an application's id.
+    whole = {name: value for name, value in shown.items() if "…" not in value and name != "applicationId"}
+
+    assert head.endswith(f"Current stack outputs ({len(outputs)}):\n")
+    assert shown.keys() == outputs.keys()
+    for name, value in whole.items():
+        told = json.loads(json.dumps(outputs[name]).replace(ACCOUNT, emulated_aws.ACCOUNT))
+        assert told == (value if isinstance(told, str) else json.loads(value)), name
