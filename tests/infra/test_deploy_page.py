@@ -102,9 +102,10 @@ def test_the_page_has_the_number_of_files_of_the_package() -> None:
 def test_the_page_has_what_an_up_makes_and_a_second_one_proposes(emulated: Program) -> None:
     made = count(emulated)
 
-    assert re.findall(r"^    \+ (\d+) (to create|created)$", text(DEPLOY), re.MULTILINE) == [
+    assert re.findall(r"^    [+-] (\d+) (to create|created|deleted)$", text(DEPLOY), re.MULTILINE) == [
         (str(made), "to create"),
         (str(made), "created"),
+        (str(made), "deleted"),
     ]
     replaced = sum(operation == "replace" for operation, *_ in FORGOTTEN.values())
     assert (
