@@ -51,7 +51,8 @@ def run(job: str, settings: Settings) -> None:
                 print(maintained)
         if job == RECONCILE:
             found = reconcile(spark, settings.root, contracts, Scope(contracts.sources))
-            print(found)
+            for line in found.log_lines():
+                print(line)
             if found.differences:
                 raise LakehouseError(f"{found.differences} differences, see above: docs/runbooks/reconcile.md")
         refused: list[str] = []

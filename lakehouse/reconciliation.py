@@ -19,6 +19,8 @@ SILVER, REJECTED, ANYWHERE = "silver", "rejected", "anywhere"
 RIVAL_RULES = ("duplicate", "superseded")
 # A record rejected for this passes once its reference row is there: `lakehouse redrive` takes it up.
 REDRIVABLE = "reference"
+# How the `batch` of a rejected row begins that `lakehouse redrive` wrote.
+REDRIVE_TAG = "redrive:"
 LOST, TWICE, UNKNOWN, MISPLACED, VALUE, CHANGED = "lost", "twice", "unknown", "misplaced", "value", "changed"
 
 DIFFERENCE = ("kind", "key", "column", "expected", "found", "records")
@@ -37,8 +39,17 @@ class Wanted:
     fates: DataFrame
 
 
-def wanted(enriched: DataFrame, settled: DataFrame, silver: Contract) -> Wanted:
-    """From enriched records (columns of `silver.enrich`) and the outcomes of their contest (`silver.outcomes`)."""
+def waiting(in_silver: DataFrame, in_rejected: DataFrame) -> DataFrame:
+    """The `record_id`s that are in rejected for want of a reference row: for silver they have not happened yet."""
+    rejected = in_rejected.where(F.col("rule") == REDRIVABLE).select("record_id").distinct()
+    return rejected.join(in_silver.select("record_id"), "record_id", how="left_anti")
+
+
+def wanted(enriched: DataFrame, settled: DataFrame, unsettled: DataFrame, silver: Contract) -> Wanted:
+    """From enriched records (columns of `silver.enrich`) and the outcomes of their contest (`silver.outcomes`).
+
+    `unsettled` holds the `record_id`s of what belongs into silver and took no part in the contest.
+    """
     faults = enriched.where(F.size("errors") > 0).select(
         "record_id", F.lit(REJECTED).alias("place"), F.get("errors", F.lit(0))["rule"].alias("rule")
     )
@@ -46,8 +57,9 @@ def wanted(enriched: DataFrame, settled: DataFrame, silver: Contract) -> Wanted:
     contested = settled.select(
         "record_id", F.when(beaten, REJECTED).otherwise(SILVER).alias("place"), F.lit(None).cast("string").alias("rule")
     )
+    others = unsettled.select("record_id", F.lit(SILVER).alias("place"), F.lit(None).cast("string").alias("rule"))
     rows = settled.where(~beaten).select(*silver.column_names)
-    return Wanted(rows, faults.unionByName(contested))
+    return Wanted(rows, faults.unionByName(contested).unionByName(others))
 
 
 def changed_ids(settled: DataFrame) -> DataFrame:
@@ -148,6 +160,36 @@ def strange_changes(feed: DataFrame, changed: DataFrame) -> DataFrame:
     )
 
 
+def moved_rejected(before: DataFrame, now: DataFrame) -> DataFrame:
+    """The records whose rejected rows are other ones now than before: `record_id`, and whether they were `rewritten`.
+
+    Rewritten: as many rows as before and for the same rule, but not those that a redrive left. No job does that.
+    """
+    both = _rejected_rows(before, "was").join(_rejected_rows(now, "now"), "record_id", how="full_outer")
+    same = (F.col("was.rule") == F.col("now.rule")) & (F.col("was.rows") == F.col("now.rows"))
+    rewritten = F.coalesce(same & ~F.col("now.batch").startswith(REDRIVE_TAG), F.lit(False))
+    return both.where(~F.col("was").eqNullSafe(F.col("now"))).select("record_id", rewritten.alias("rewritten"))
+
+
+def strange_rejected(moved: DataFrame, version: int) -> DataFrame:
+    """Rejected rows that somebody rewrote since a version; columns of `DIFFERENCE`."""
+    return moved.where("rewritten").select(
+        F.lit(CHANGED).alias("kind"),
+        F.col("record_id").alias("key"),
+        F.lit("record_id").alias("column"),
+        F.lit("no change").alias("expected"),
+        F.lit(f"another row than in version {version}").alias("found"),
+        F.array("record_id").alias("records"),
+    )
+
+
+def arrivals(feed: DataFrame) -> DataFrame:
+    """The `record_id`s that a change feed brings into silver and that were not there before it."""
+    left = F.col("_change_type").isin("update_preimage", "delete")
+    earliest = F.min(F.struct(F.col("_commit_version"), (~left).alias("came"))).alias("earliest")
+    return feed.groupBy("record_id").agg(earliest).where("earliest.came").select("record_id")
+
+
 def kpi_differences(computed: DataFrame, found: DataFrame, gold: Contract) -> DataFrame:
     """Gold rows that are missing, too many or have other figures than `computed`; columns of `DIFFERENCE`.
 
@@ -201,6 +243,19 @@ def _found(in_silver: DataFrame, in_rejected: DataFrame) -> DataFrame:
             F.max("rule").alias("found_rule"),
         )
     )
+
+
+def _rejected_rows(rows: DataFrame, name: str) -> DataFrame:
+    """Per record what tells its rejected rows from others, as the struct `name`."""
+    row = F.xxhash64(*(F.col(each) for each in rows.columns))
+    told = (
+        F.min("rule").alias("rule"),
+        F.min("batch").alias("batch"),
+        F.count("*").alias("rows"),
+        F.sort_array(F.collect_list(row)).alias("sums"),
+    )
+    names = ("rule", "batch", "rows", "sums")
+    return rows.groupBy("record_id").agg(*told).select("record_id", F.struct(*names).alias(name))
 
 
 def _waits() -> Column:

@@ -20,6 +20,10 @@ class NotReconcilableError(LakehouseError):
     """There is nothing to hold a table against yet, or no more."""
 
 
+class NotYetError(NotReconcilableError):
+    """A job that is new has finished no batch: there is nothing to prove yet, and nothing wrong."""
+
+
 @dataclass(frozen=True)
 class SourcePins:
     """Versions of a source's tables after the same batch; -1: before the table held anything."""
@@ -47,7 +51,8 @@ def source_pins(root: str, contracts: Contracts, source: str) -> SourcePins:
     2. What the job wrote later (a batch under way commits to rejected before it commits to silver) is left out: the
        versions are those before the first commit of a later batch.
 
-    Raises NotReconcilableError when the job has finished no batch yet, or a redrive is under way.
+    Raises NotYetError when the job has finished no batch yet, and NotReconcilableError when its checkpoint is gone or a
+    redrive is under way.
     """
     silver = contracts.silver_of(source)
     folder = Layout(root).checkpoint("silver", silver.name)
@@ -57,7 +62,8 @@ def source_pins(root: str, contracts: Contracts, source: str) -> SourcePins:
     found = progress(checkpoint)
     batch = _whole_batch(checkpoint, found, [DeltaLog(root, f"bronze.{source}")])
     if batch is None:
-        raise NotReconcilableError(f"silver.{silver.name} has finished no batch yet: run `lakehouse stream silver`")
+        _refuse_orphan(DeltaLog(root, f"silver.{silver.name}"), silver.name, checkpoint, found)
+        raise NotYetError(f"silver.{silver.name} has finished no batch yet: run `lakehouse stream silver`")
     bronze = delta_version(checkpoint, batch)
     # 2
     written = _last_of(DeltaLog(root, f"silver.{silver.name}"), silver.name, batch)
@@ -68,14 +74,16 @@ def source_pins(root: str, contracts: Contracts, source: str) -> SourcePins:
 def gold_pins(root: str, contracts: Contracts, table: str, silver: tuple[str, ...]) -> GoldPins:
     """The newest point at which the query of the gold `table` had finished a batch, and how far it had read `silver`.
 
-    Raises NotReconcilableError when it has finished none yet.
+    Raises NotYetError when it has finished none yet, and NotReconcilableError when its checkpoint is gone.
     """
     log = DeltaLog(root, f"gold.{table}")
     folder = _newest_checkpoint(Layout(root).checkpoint("gold", table), log)
     checkpoint = Storage.open(folder)
-    batch = _whole_batch(checkpoint, progress(checkpoint), [DeltaLog(root, source) for source in silver])
+    found = progress(checkpoint)
+    batch = _whole_batch(checkpoint, found, [DeltaLog(root, source) for source in silver])
     if batch is None:
-        raise NotReconcilableError(f"gold.{table} has finished no batch yet: run `lakehouse stream gold`")
+        _refuse_orphan(log, table, checkpoint, found)
+        raise NotYetError(f"gold.{table} has finished no batch yet: run `lakehouse stream gold`")
     versions = {source: delta_version(checkpoint, batch, number) for number, source in enumerate(silver)}
     return GoldPins(table, _last_of(log, table, batch), versions)
 
@@ -122,6 +130,21 @@ def _whole_batch(checkpoint: Storage, found: Progress, read: Sequence[DeltaLog])
         ):
             return batch
     return None
+
+
+def _refuse_orphan(log: DeltaLog, query: str, checkpoint: Storage, found: Progress) -> None:
+    """A table that its query has written is not new: a checkpoint without any batch was lost, or moved away."""
+    if found.planned >= 0:
+        return
+    newest = log.newest()
+    for version in range(-1 if newest is None else newest, -1, -1):
+        commit = log.commit(version)
+        lineage = read_lineage(commit.metadata) if commit else None
+        if lineage is not None and lineage.query == query:
+            raise NotReconcilableError(
+                f"batch {lineage.batch} of {log.name} is in the table and not in its checkpoint {checkpoint.uri}: put "
+                "the checkpoint back, or start the table over (docs/operating.md)"
+            )
 
 
 def _whole(log: DeltaLog, version: int, index: int) -> bool:
@@ -187,7 +210,9 @@ def _refuse_redrive(folder: str, source: str) -> None:
 def _newest_checkpoint(folder: str, log: DeltaLog) -> str:
     """The folder of the table's generation, by the property that its newest commit of properties set."""
     newest = log.newest()
-    for version in range(-1 if newest is None else newest, -1, -1):
+    if newest is None:
+        raise NotYetError(f"there is no {log.name} yet: run `lakehouse stream gold`")
+    for version in range(newest, -1, -1):
         commit = log.commit(version)
         if commit is None:
             break

@@ -1,8 +1,13 @@
 """What a reconciliation found, as plain values: who prints it is `local/commands/reconcile.py`."""
 
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from batch.reconciliation.pins import GoldPins, SourcePins
+
+# Stands for a value of a column that a contract classifies as personal.
+PERSONAL = "(personal)"
 
 
 @dataclass(frozen=True)
@@ -10,7 +15,9 @@ class Difference:
     """One thing that is not as it must be.
 
     `kind`: lost, twice, unknown, misplaced, value or changed. `key`: the record_id, identity, or a gold row's key as
-    JSON. `commits`: the commits that wrote what is there, newest first, as far as the logs tell.
+    JSON. `commits`: the commits that wrote what is there, newest first, as far as the logs tell. `records`: the
+    record_ids that it is about, none of a gold row. Values of columns that a contract classifies as personal are
+    `PERSONAL` in `key`, `expected` and `found`.
     """
 
     table: str
@@ -20,6 +27,15 @@ class Difference:
     expected: str
     found: str
     commits: tuple[str, ...] = ()
+    records: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Where it is, without a value of any record: its record_ids, or a gold row's KPI and day."""
+        if self.records:
+            return ", ".join(self.records)
+        named = json.loads(self.key)
+        return f"{named['kpi_name']} {named['period_start']}"
 
 
 @dataclass(frozen=True)
@@ -37,6 +53,7 @@ class Compared:
 class Report:
     """`shown` holds at most some differences of each table; `redrivable` counts by source what waits in rejected
     though its reference row has come, and `late_references` silver rows that a reference row came too late for.
+    `not_yet` tells, by table, what has finished no batch yet and was therefore not compared.
     """
 
     pins: tuple[SourcePins | GoldPins, ...]
@@ -44,8 +61,25 @@ class Report:
     shown: tuple[Difference, ...]
     redrivable: dict[str, int]
     late_references: dict[str, int]
+    not_yet: dict[str, str]
 
     @property
     def differences(self) -> int:
         """How many there are in all tables."""
         return sum(each.differences for each in self.compared)
+
+    def log_lines(self) -> Iterator[str]:
+        """The report for a log: what was compared and where it differs, but no value of any record."""
+        for compared in self.compared:
+            rows = f"{compared.rows} rows, {compared.differences} differences at {compared.versions}"
+            yield f"{compared.table}: {compared.what}: {rows}"
+        for each in self.shown:
+            yield f"{each.table} {each.kind}: {each.place} ({each.column})"
+            yield from (f"    {commit}" for commit in each.commits)
+        for source, count in self.redrivable.items():
+            yield f"{source}: {count} rejected records pass now"
+        for source, count in self.late_references.items():
+            yield f"{source}: {count} silver rows keep what reference data said when they arrived"
+        for table, reason in self.not_yet.items():
+            yield f"{table}: not yet: {reason}"
+        yield f"{self.differences} differences"

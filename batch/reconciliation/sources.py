@@ -12,7 +12,17 @@ from lakehouse import silver
 from lakehouse.contracts import Contract, Contracts
 from lakehouse.layout import Layout, spark_path
 from lakehouse.parsing import parse
-from lakehouse.reconciliation import ANYWHERE, SILVER, Wanted, changed_ids, wanted
+from lakehouse.reconciliation import (
+    ANYWHERE,
+    SILVER,
+    Wanted,
+    arrivals,
+    changed_ids,
+    moved_rejected,
+    strange_rejected,
+    waiting,
+    wanted,
+)
 from lakehouse.schemas import envelope_type, rejected_type, struct_type
 from lakehouse.silver import Bounds
 from streaming.references import References
@@ -37,7 +47,9 @@ class Sample:
 
 @dataclass(frozen=True)
 class Frames:
-    """What must be there and what is: `changed` (ids) and `feed` (silver's changes) only where a change is proved."""
+    """What must be there and what is. Only where a change is proved: `changed` (ids), `feed` (silver's changes) and
+    `rewritten` (differences of rejected rows that no job touches).
+    """
 
     wanted: Wanted
     in_silver: DataFrame
@@ -46,6 +58,16 @@ class Frames:
     records: int
     changed: DataFrame | None = None
     feed: DataFrame | None = None
+    rewritten: DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """Records taken into silver: what must be there, the outcomes of the contest, and how many records they are."""
+
+    due: Wanted
+    settled: DataFrame
+    records: int
 
 
 class SourceTables:
@@ -54,6 +76,7 @@ class SourceTables:
     def __init__(self, spark: SparkSession, root: str, contracts: Contracts, source: str) -> None:
         layout = Layout(root)
         self.spark = spark
+        self.contracts = contracts
         self.source: Contract = contracts.source(source)
         self.silver: Contract = contracts.silver_of(source)
         self.uris = {
@@ -66,35 +89,72 @@ class SourceTables:
             "silver": struct_type(self.silver),
             "rejected": rejected_type(contracts),
         }
+        self._layout = layout
         self._references = References(contracts, layout)
 
     def whole(self, pins: SourcePins, sample: Sample | None) -> Frames:
-        """Everything that bronze holds, as if it arrived at once; values of a `sample` only, if there is one."""
+        """Everything that bronze holds, as if it arrived at once; values of a `sample` only, if there is one.
+
+        What waits in rejected for a reference row takes no part: silver is what the other records make.
+        """
         bronze = self._at("bronze", pins.bronze)
         in_silver, in_rejected = self._at("silver", pins.silver), self._at("rejected", pins.rejected)
         enriched = held(self._enriched(bronze))
-        candidates = enriched.where(F.size("errors") == 0)
+        valid = enriched.where(F.size("errors") == 0)
+        waits = held(waiting(in_silver, in_rejected))
+        candidates = valid.join(waits, "record_id", how="left_anti")
+        unsettled = valid.join(waits, "record_id", how="left_semi")
         rows_in_silver = in_silver
         if sample is not None:
             rows_in_silver = in_silver.where(sample.takes(self._partitions()))
             candidates = self._competing(candidates, rows_in_silver)
         settled = held(self._settled(candidates, self._nothing()))
-        due = wanted(enriched, settled, self.silver)
+        due = wanted(enriched, settled, unsettled, self.silver)
         if sample is not None:
-            due = self._sampled(due, enriched, settled, sample)
+            inside = settled.where(sample.takes(self._partitions()))
+            due = self._sampled(due, enriched, inside.select("record_id").union(unsettled.select("record_id")), sample)
         return Frames(due, in_silver, in_rejected, rows_in_silver, enriched.count())
 
     def change(self, before: SourcePins, now: SourcePins) -> Frames:
-        """What bronze gained between two points, taken into silver as it was before."""
-        enriched = held(self._enriched(self._new_records(before.bronze, now.bronze)))
-        candidates = enriched.where(F.size("errors") == 0)
-        settled = held(self._settled_into(candidates, self._at("silver", before.silver)))
-        due = wanted(enriched, settled, self.silver)
-        ids = held(due.fates.select("record_id").distinct())
-        found = self._at("silver", now.silver).join(ids, "record_id", how="left_semi")
-        rejected = self._at("rejected", now.rejected).join(ids, "record_id", how="left_semi")
-        feed = self._changes(before.silver, now.silver)
-        return Frames(due, found, rejected, found, enriched.count(), changed_ids(settled), feed)
+        """What bronze gained between two points, taken into silver as it was before.
+
+        1. The new records alone.
+        2. Older records that moved all the same (a redrive does so, and whoever writes by hand) are taken in once
+           more, together with the new ones: where they are now must be where they belong.
+        """
+        in_silver, in_rejected = self._at("silver", now.silver), self._at("rejected", now.rejected)
+        past, feed = self._at("silver", before.silver), self._changes(before.silver, now.silver)
+        waits = held(waiting(in_silver, in_rejected))
+        # 1
+        new = self._new_records(before.bronze, now.bronze)
+        taken = self._taken_in(new, past, waits, waits.limit(0))
+        # 2
+        rejected = held(moved_rejected(self._at("rejected", before.rejected), in_rejected))
+        moved = rejected.select("record_id").union(arrivals(feed)).distinct()
+        moved = held(moved.join(taken.due.fates, "record_id", how="left_anti"))
+        if not moved.isEmpty():
+            there = held(moved.join(past, "record_id", how="left_semi"))
+            away = moved.join(there, "record_id", how="left_anti")
+            again = self._at("bronze", before.bronze).join(away, "record_id", how="left_semi")
+            taken = self._taken_in(new.unionByName(again), past, waits, there)
+        ids = held(taken.due.fates.select("record_id").union(moved).distinct())
+        rows, rejected_rows = (each.join(ids, "record_id", how="left_semi") for each in (in_silver, in_rejected))
+        return Frames(
+            taken.due,
+            rows,
+            rejected_rows,
+            rows,
+            taken.records,
+            changed_ids(taken.settled),
+            feed,
+            strange_rejected(rejected, before.rejected),
+        )
+
+    def deliveries(self, reference: str) -> DataFrame:
+        """All rows of a reference source that passed its rules, as bronze holds them now."""
+        uri = self._layout.table(f"bronze.{reference}")
+        bronze = self.spark.read.format("delta").load(spark_path(uri))
+        return parse(bronze, self.contracts.source(reference)).where(F.size("errors") == 0)
 
     def references(self) -> dict[str, DataFrame]:
         """The reference tables that the source names, as they are now, with `valid_to`."""
@@ -151,6 +211,17 @@ class SourceTables:
         rows = silver.enrich(parse(bronze, self.source), self.source, self.silver, self.references())
         return rows.withColumn("payload", F.lit(None).cast("string"))
 
+    def _taken_in(self, records: DataFrame, past: DataFrame, waits: DataFrame, there: DataFrame) -> "_Taken":
+        """Bronze records taken into silver as it was, but for those that wait. `there` are ids of past silver rows
+        that must have stayed in silver if none of the records beats them.
+        """
+        enriched = held(self._enriched(records))
+        valid = enriched.where(F.size("errors") == 0)
+        settled = held(self._settled_into(valid.join(waits, "record_id", how="left_anti"), past))
+        stay = there.join(settled, "record_id", how="left_anti")
+        unsettled = valid.join(waits, "record_id", how="left_semi").select("record_id").union(stay)
+        return _Taken(wanted(enriched, settled, unsettled, self.silver), settled, enriched.count())
+
     def _settled(self, candidates: DataFrame, existing: DataFrame) -> DataFrame:
         return silver.outcomes(candidates, existing, self.source, self.silver)
 
@@ -187,9 +258,10 @@ class SourceTables:
         inside = candidates.join(sampled.select(*members).distinct(), members, how="left_semi")
         return candidates.join(inside.select(*identity).distinct(), identity, how="left_semi")
 
-    def _sampled(self, due: Wanted, enriched: DataFrame, settled: DataFrame, sample: Sample) -> Wanted:
-        """Values and places of the sample; every other valid record may be anywhere, but must be there once."""
-        inside = settled.where(sample.takes(self._partitions())).select("record_id")
+    def _sampled(self, due: Wanted, enriched: DataFrame, inside: DataFrame, sample: Sample) -> Wanted:
+        """Values and places of the sample, whose records are `inside`; every other valid record may be anywhere, but
+        must be there once.
+        """
         known = due.fates.where(F.col("place") == SILVER).join(inside, "record_id", how="left_semi")
         settled_fates = due.fates.where(F.col("place") != SILVER).unionByName(known)
         rest = enriched.where(F.size("errors") == 0).select("record_id")

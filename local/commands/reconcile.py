@@ -24,7 +24,7 @@ def run(
 ) -> bool:
     """Prints what was compared and what differs; gives whether nothing does.
 
-    Raises ContractError for a source that does not exist, NotReconcilableError where a job has finished nothing yet.
+    Raises ContractError for a source that does not exist, NotReconcilableError where there is nothing to compare yet.
     """
     contracts = load_contracts(settings.contracts_directory)
     for source in sources:
@@ -67,4 +67,6 @@ def _print(report: Report) -> None:
         console.print(f"{source}: {count} rejected records pass now: run `lakehouse redrive {source}`", markup=False)
     for source, count in report.late_references.items():
         console.print(f"{source}: {count} silver rows keep what reference data said when they arrived", markup=False)
+    for reason in report.not_yet.values():
+        console.print(f"not yet: {reason}", markup=False)
     console.print(f"{report.differences} differences", style="bold")

@@ -1,14 +1,18 @@
-"""AWS clients, buckets and streams on the emulator."""
+"""AWS clients, buckets and streams on the emulator, and a lake that the real queries filled."""
 
 import itertools
+import shutil
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import localstack_client.session
 import pytest
+from pyspark.sql import SparkSession
 
 from lakehouse.settings import Settings
+from tests.integration.queried_lake import QueriedLake, finished
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
@@ -52,3 +56,16 @@ def stream_name(kinesis: "KinesisClient") -> Iterator[str]:
     waiter.wait(StreamName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
     yield name
     kinesis.delete_stream(StreamName=name, EnforceConsumerDeletion=True)
+
+
+@pytest.fixture(scope="session")
+def finished_lake(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> QueriedLake:
+    """A lake in a folder that all queries have read to the end. Not to be changed: `lake` is for that."""
+    return finished(spark, tmp_path_factory.mktemp("finished"))
+
+
+@pytest.fixture
+def lake(finished_lake: QueriedLake, tmp_path: Path) -> QueriedLake:
+    """A copy of `finished_lake`, to be changed."""
+    shutil.copytree(finished_lake.settings.root, tmp_path / "lake")
+    return QueriedLake(finished_lake.spark, tmp_path / "lake")

@@ -3,159 +3,30 @@ behind the jobs' backs, with the commits that did it.
 """
 
 import json
-import shutil
-from collections.abc import Sequence
-from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from delta.tables import DeltaTable
-from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from batch.reconciliation.pins import NotReconcilableError, source_pins
-from batch.reconciliation.reconcile import Scope, reconcile
-from batch.reconciliation.report import Report
 from batch.reconciliation.sources import Sample
 from lakehouse.gold import TABLES
 from lakehouse.kpi_checks import CHECKS
 from lakehouse.kpis import KPIS
-from lakehouse.schemas import envelope_type
-from local.oracle.deliveries import DeliveredRecord
 from runtime.storage import Storage
-from runtime.tables import ensure_table
-from streaming import gold, silver, silver_query
-from streaming.bronze import BRONZE_PROPERTIES
+from streaming import silver, silver_query
 from streaming.references import References
 from streaming.silver import SilverTable
-from tests.unit.oracle_deliveries import contact, records, stock, web
-from tests.unit.silver_lake import REFERENCE, SilverLake
-
-DAY = "2010-12-01T"
-
-
-def sale(number: int, **fields: Any) -> dict[str, Any]:
-    return {
-        "transaction_id": f"T{number}",
-        "line_number": 1,
-        "store_id": 1,
-        "product_id": "A",
-        "quantity": number,
-        "unit_price": "2.50",
-        "revenue": "2.50",
-        "discount_applied": "0.25",
-        "timestamp": f"{DAY}10:00:00Z",
-        **fields,
-    }
-
-
-def case(interaction: str, time: str, status: str) -> dict[str, Any]:
-    return contact(interaction, time, "complaint", case_id="case", status=status, channel="mail", rating=2)
-
-
-FIRST: dict[str, list[DeliveredRecord]] = {
-    "pos": records(
-        "pos",
-        sale(1),
-        sale(2),
-        sale(3, product_id="GHOST"),
-        b"{",
-        sale(1),  # delivered again
-        sale(2, quantity=5),  # corrected
-        sale(6, quantity=-1, revenue="-2.50"),
-    ),
-    "inventory": records("inventory", stock(f"{DAY}08:00Z", 9, "i8"), stock(f"{DAY}09:00Z", 0, "i9")),
-    "web_logs": records(
-        "web_logs",
-        web("e1", f"{DAY}10:00:00Z", event_type="impression", campaign_id="C1"),
-        web("e2", f"{DAY}10:01:00Z", event_type="click", campaign_id="C1"),
-        web("e3", f"{DAY}10:03:00Z", product_id="A"),
-        web("e4", f"{DAY}10:09:00Z", event_type="purchase", product_id="A", order_value="30.00"),
-        web("e5", f"{DAY}12:00:00Z", event_type="scroll"),
-    ),
-    "crm": records(
-        "crm",
-        case("k1", f"{DAY}08:00:00Z", "opened"),
-        case("k2", f"{DAY}09:30:00Z", "resolved"),
-        contact("k3", f"{DAY}11:00:00Z", "loyalty", channel="chat"),
-    ),
-    "campaigns": records(
-        "campaigns", {"campaign_id": "C1", "name": "one", "channel": "search", "date": "2010-12-01", "spend": "12.50"}
-    ),
-}  # fmt: skip
-
-
-def later(source: str, number: int, *payloads: dict[str, Any], hours: int = 1) -> list[DeliveredRecord]:
-    """Records behind the first ones, some hours later."""
-    return [
-        replace(each, sequence=str(number + place), acknowledged_at=each.acknowledged_at + timedelta(hours=hours))
-        for place, each in enumerate(records(source, *payloads))
-    ]
-
-
-# A late event that bridges sessions, a correction of a sale, a new sale on another day.
-SECOND: dict[str, list[DeliveredRecord]] = {
-    "web_logs": later("web_logs", 6, web("e6", f"{DAY}10:30:00Z", event_type="add_to_cart", product_id="B")),
-    "pos": later("pos", 8, sale(2, quantity=7), sale(9, timestamp="2010-12-03T10:00:00Z")),
-}
-
-
-class QueriedLake(SilverLake):
-    """Bronze as jobs leave it, and everything after it made by the real queries on their checkpoints."""
-
-    def deliver(self, delivered: Sequence[DeliveredRecord]) -> None:
-        uri = self.layout.table(f"bronze.{delivered[0].source}")
-        ensure_table(self.spark, uri, envelope_type(self.contracts), ["ingest_date"], BRONZE_PROPERTIES)
-        self.bronze(delivered).write.format("delta").mode("append").save(uri)
-
-    def drain(self, sources: Sequence[str], tables: Sequence[str]) -> None:
-        references = References(self.contracts, self.layout)
-        now = {"availableNow": True}
-        for source in sources:
-            table = SilverTable(self.settings, self.contracts, source, references)
-            silver_query.start(self.spark, self.settings, table, now).awaitTermination()
-        for name in tables:
-            gold.start(self.spark, self.settings, self.contracts, name, now).awaitTermination()
-
-    def reconciled(self, *sources: str, **scope: Any) -> Report:
-        asked = Scope(sources or self.contracts.sources, **scope)
-        return reconcile(self.spark, self.settings.root, self.contracts, asked)
-
-    def change(self, table: str, statement: str) -> None:
-        self.spark.sql(statement.replace("{table}", f"delta.`{self.layout.table(table)}`"))
-
-
-@pytest.fixture(scope="module")
-def base(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> QueriedLake:
-    lake = QueriedLake(spark, tmp_path_factory.mktemp("base"))
-    for source in lake.contracts.references:
-        lake.deliver([each for each in REFERENCE if each.source == source])
-    for delivered in FIRST.values():
-        lake.deliver(delivered)
-    lake.drain([*lake.contracts.references, *FIRST], TABLES)
-    for delivered in SECOND.values():
-        lake.deliver(delivered)
-    lake.drain([*SECOND], ["sales_kpis", "marketing_funnel", "operations_kpis"])
-    return lake
-
-
-@pytest.fixture
-def lake(base: QueriedLake, tmp_path: Path) -> QueriedLake:
-    shutil.copytree(base.settings.root, tmp_path / "lake")
-    return QueriedLake(base.spark, tmp_path / "lake")
-
-
-def found(report: Report) -> list[tuple[str, str, str, str, str]]:
-    return sorted((each.table, each.kind, each.key, each.expected, each.found) for each in report.shown)
+from tests.integration.queried_lake import QueriedLake, found, later, sale
 
 
 def test_every_kpi_has_a_check_of_its_own() -> None:
     assert set(CHECKS) == {kpi.name for kpi in KPIS}
 
 
-def test_a_lake_that_kept_its_promise_has_no_differences(base: QueriedLake) -> None:
-    report = base.reconciled()
+def test_a_lake_that_kept_its_promise_has_no_differences(finished_lake: QueriedLake) -> None:
+    report = finished_lake.reconciled()
     assert found(report) == []
     assert (report.differences, report.redrivable, report.late_references) == (0, {}, {})
     rows = {(each.table, each.what): each.rows for each in report.compared}
@@ -184,9 +55,9 @@ def test_a_lake_that_kept_its_promise_has_no_differences(base: QueriedLake) -> N
         ("bronze.campaigns", "records = silver + rejected"): 1,
         ("silver.campaign_spend", "one row an identity"): 1,
         ("silver.campaign_spend", "values = recomputation"): 1,
-        **{(f"gold.{table}", "KPIs = independent SQL"): _rows(base, table) for table in TABLES},
+        **{(f"gold.{table}", "KPIs = independent SQL"): _rows(finished_lake, table) for table in TABLES},
     }
-    assert {table: _rows(base, table) for table in TABLES} == {
+    assert {table: _rows(finished_lake, table) for table in TABLES} == {
         "sales_kpis": 16, "marketing_funnel": 10, "customer_insights": 9, "operations_kpis": 4,
     }  # fmt: skip
 
@@ -195,14 +66,14 @@ def _rows(lake: QueriedLake, table: str) -> int:
     return lake.spark.read.format("delta").load(lake.layout.table(f"gold.{table}")).count()
 
 
-def test_the_change_alone_is_proved_since_a_version(base: QueriedLake) -> None:
-    report = base.reconciled("pos", since=1)
+def test_the_change_alone_is_proved_since_a_version(finished_lake: QueriedLake) -> None:
+    report = finished_lake.reconciled("pos", since=1)
     assert found(report) == []
     rows = {(each.table, each.what): each.rows for each in report.compared}
     assert rows[("bronze.pos", "records = silver + rejected")] == 2
     assert rows[("silver.validated_pos", "values = recomputation")] == 2
     assert rows[("silver.validated_pos", "no other changes")] == 2
-    assert found(base.reconciled("web_logs", since=1)) == []
+    assert found(finished_lake.reconciled("web_logs", since=1)) == []
 
 
 def test_what_was_done_behind_the_jobs_backs_is_found_with_the_commit_that_did_it(lake: QueriedLake) -> None:
@@ -239,8 +110,33 @@ def test_what_was_done_behind_the_jobs_backs_is_found_with_the_commit_that_did_i
     assert report.differences == 8
 
     since = lake.reconciled("pos", since=1)
-    changed = {(each.table, each.kind, each.key) for each in since.shown if each.kind == "changed"}
-    assert changed == {("silver.validated_pos", "changed", f"pos/shard-0/{number}") for number in (5, 7)}
+    assert [each for each in found(since) if not each[0].startswith("gold")] == [
+        ("bronze.pos", "lost", "pos/shard-0/4", "rejected: malformed_json", "neither in silver nor in rejected"),
+        ("bronze.pos", "misplaced", "pos/shard-0/3", "rejected: reference", "rejected: range"),
+        ("bronze.pos", "twice", "pos/shard-0/8", "silver", "2 x silver"),
+        ("silver.validated_pos", "changed", "pos/shard-0/5", "no change", "delete in version 3"),
+        ("silver.validated_pos", "changed", "pos/shard-0/7", "no change", "update_postimage in version 5"),
+        ("silver.validated_pos", "twice", "T2, 1, 2010-12-01 10:00:00", "one row of this identity",
+         "2 rows: pos/shard-0/8, pos/shard-0/8"),
+    ]  # fmt: skip
+    assert [each for each in since.shown if each.table == "gold.sales_kpis"] == gold
+    assert since.differences == 8
+
+
+def test_what_was_done_to_older_rejected_rows_is_found_since_a_version(lake: QueriedLake) -> None:
+    lake.change("rejected.pos", "UPDATE {table} SET message = 'fine' WHERE rule = 'malformed_json'")
+    lake.change("rejected.pos", "INSERT INTO {table} SELECT * FROM {table} WHERE rule = 'reference'")
+    rejected = lake.spark.read.format("delta").load(lake.layout.table("rejected.pos"))
+    made_up = rejected.where("rule = 'malformed_json'").withColumn("record_id", F.lit("x"))
+    made_up.write.format("delta").mode("append").save(lake.layout.table("rejected.pos"))
+    lake.change("rejected.pos", "DELETE FROM {table} WHERE record_id = 'pos/shard-0/1'")
+    report = lake.reconciled("pos", since=1)
+    assert found(report) == [
+        ("bronze.pos", "lost", "pos/shard-0/1", "rejected", "neither in silver nor in rejected"),
+        ("bronze.pos", "twice", "pos/shard-0/3", "rejected: reference", "2 x rejected: reference"),
+        ("bronze.pos", "unknown", "x", "no such record in bronze", "rejected: malformed_json"),
+        ("rejected.pos", "changed", "pos/shard-0/4", "no change", "another row than in version 1"),
+    ]
 
 
 def test_a_sample_compares_the_values_of_its_partitions_and_every_record(lake: QueriedLake) -> None:
