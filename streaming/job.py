@@ -18,7 +18,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from lakehouse.errors import LakehouseError
 from runtime.metrics import metrics
-from runtime.storage import StorageError
+from runtime.storage import LONGEST_LINE, StorageError, told_by_store
 from streaming.freshness import Freshness
 
 POLL_SECONDS = 0.2
@@ -239,7 +239,9 @@ def _batch(query: StreamingQuery | None) -> int:
 
 
 def _reason(failure: Exception) -> str:
-    """The first line that says something, without the JVM's stack."""
-    lines = [line.strip() for line in str(failure).splitlines() if line.strip()]
+    """The line that says something, without the JVM's stack; where a store fails, what it says and what to do."""
+    said = str(failure)
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
     told = [line for line in lines if "Error:" in line or "Exception:" in line]
-    return (told or lines or [type(failure).__name__])[-1 if told else 0][:500]
+    line = (told or lines or [type(failure).__name__])[-1 if told else 0][:LONGEST_LINE]
+    return told_by_store(said) or line

@@ -1,4 +1,4 @@
-"""A disk that is full in the middle of a batch: the batch fails, and once there is room it ends exact."""
+"""A disk that is full in the middle of a batch: it fails, its job says what to do, and then it ends exact."""
 
 import subprocess
 from collections.abc import Iterator
@@ -10,9 +10,11 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from lakehouse.errors import LakehouseError
+from streaming import job
 from tests.unit.oracle_deliveries import contact, records
 from tests.unit.silver_lake import SilverLake
 
+FAILURES = (PySparkException, Py4JJavaError, LakehouseError)
 DELIVERED = records(
     "crm",
     *(contact(f"i{number}", f"2010-12-01T09:{number:02}:00Z") for number in range(30)),
@@ -40,8 +42,11 @@ def test_a_batch_that_met_a_full_disk_ends_exact_when_there_is_room(spark: Spark
     lake = SilverLake(spark, disk)
     lake.process(DELIVERED[:5], 0)
     _fill(disk, left)
-    with pytest.raises((PySparkException, Py4JJavaError, LakehouseError)):
+    with pytest.raises(FAILURES) as failed:
         lake.process(DELIVERED[5:], 1)
+    told = job._reason(failed.value)
+    assert told.endswith(": free space there and start again: what was begun is taken up where it stopped")
+    assert len(told.splitlines()) == 1
 
     (disk / "full").unlink()
     again = SilverLake(spark, disk)
@@ -54,8 +59,11 @@ def test_a_read_only_disk_is_refused_and_nothing_changes(spark: SparkSession, di
     lake.process(DELIVERED[:5], 0)
     before = lake.content("crm")
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-    with pytest.raises((PySparkException, Py4JJavaError, LakehouseError)):
+    with pytest.raises(FAILURES) as failed:
         lake.process(DELIVERED[5:], 1)
+    told = job._reason(failed.value)
+    assert told.endswith(": make it writable, or name another root")
+    assert len(told.splitlines()) == 1
     assert lake.content("crm") == before
 
     subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)

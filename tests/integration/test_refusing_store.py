@@ -1,0 +1,253 @@
+"""An S3 that is gone under running jobs: a line says what to do, and once it is back all is exact.
+
+Bronze from LocalStack's Kinesis, silver and gold run in one job; their tables and checkpoints lie in S3 behind a proxy.
+"""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, override
+
+import pytest
+from pyspark.sql import SparkSession
+
+from lakehouse.contracts import load_contracts
+from lakehouse.layout import Layout
+from lakehouse.settings import CONTRACTS, Settings
+from local.demo.proof import lake_rows
+from local.oracle.comparison import compare
+from local.oracle.deliveries import DeliveredRecord
+from local.oracle.expectation import expect
+from local.sql import Lake
+from local.stress.faults import FaultyS3
+from runtime.tables import table_exists, table_version
+from streaming import bronze, gold, job, silver_query
+from streaming.job import Declaration, Job, QueryFailedError, Requests
+from streaming.references import References
+from streaming.silver import SilverTable
+from tests.integration.queried_lake import case
+from tests.unit.oracle_deliveries import contact
+
+if TYPE_CHECKING:
+    from mypy_boto3_kinesis import KinesisClient
+
+PATIENCE_SECONDS = 150.0
+OUTAGE_SECONDS = 20.0
+TABLES = {"bronze": "bronze.crm", "silver": "silver.customer_interactions", "gold": "gold.customer_insights"}
+TRIGGER = {"processingTime": "200 milliseconds"}
+REACH = "see whether it can be reached, and try again"
+
+
+class LostS3(FaultyS3):
+    """Passes everything on, or closes every connection without a word while it is `gone`."""
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__(endpoint, 0.0, seed=0)
+        self._gone = threading.Event()
+
+    @contextmanager
+    def gone(self) -> Iterator[None]:
+        self._gone.set()
+        try:
+            yield
+        finally:
+            self._gone.clear()
+
+    @override
+    def __enter__(self) -> Self:
+        super().__enter__()
+        return self
+
+    @override
+    def _fault(self) -> str | None:
+        return "reset" if self._gone.is_set() else None
+
+
+@dataclass
+class Streamed:
+    """The crm stream, the lake that a job makes of it, and what was put onto the stream."""
+
+    spark: SparkSession
+    kinesis: "KinesisClient"
+    settings: Settings
+    delivered: list[DeliveredRecord] = field(default_factory=list)
+    deliveries: int = 0
+
+    def uri(self, layer: str) -> str:
+        return Layout(self.settings.root).table(TABLES[layer])
+
+    def deliver(self) -> None:
+        """A case and its resolution, a contact, a correction of the one before, and a record that is none."""
+        number, stream = self.deliveries, self.settings.streams["crm"]
+        self.deliveries += 1
+        hour = f"2010-12-01T{number:02}"
+        before = f"2010-12-01T{max(0, number - 1):02}:45:00Z"
+        rows = [
+            {**case(f"o{number}", f"{hour}:00:00Z", "opened"), "case_id": f"case {number}"},
+            {**case(f"r{number}", f"{hour}:30:00Z", "resolved"), "case_id": f"case {number}"},
+            contact(f"i{max(0, number - 1)}", before, rating=1 + number % 5),
+            contact(f"i{number}", f"{hour}:45:00Z", rating=3),
+            {"interaction_id": "none"},
+        ]
+        for row in rows:
+            data = json.dumps(row).encode()
+            # One shard: only there is it certain which of two records comes later.
+            put = self.kinesis.put_record(StreamName=stream, PartitionKey="key", Data=data)
+            self.delivered.append(
+                DeliveredRecord("crm", stream, put["ShardId"], put["SequenceNumber"], datetime.now(UTC), data)
+            )
+
+    def differences(self) -> list[str]:
+        """What the lake holds against what it must hold: every record, silver row and KPI."""
+        with Lake(self.settings.root) as lake:
+            return [str(each) for each in compare(lake_rows(lake), expect([], self.delivered)).differences]
+
+    def versions(self) -> dict[str, int]:
+        return {layer: table_version(self.spark, self.uri(layer)) for layer in TABLES}
+
+    def declarations(self) -> list[Declaration]:
+        spark, settings, contracts = self.spark, self.settings, load_contracts(CONTRACTS)
+        table = SilverTable(settings, contracts, "crm", References(contracts, Layout(settings.root)))
+        insights = TABLES["gold"].partition(".")[2]
+        return [
+            Declaration(
+                TABLES["bronze"], 0, lambda: bronze.start(spark, settings, contracts, "crm", TRIGGER), lambda: True
+            ),
+            Declaration(
+                TABLES["silver"],
+                1,
+                lambda: silver_query.start(spark, settings, table, TRIGGER),
+                lambda: table_exists(spark, table.bronze_uri),
+            ),
+            Declaration(
+                TABLES["gold"],
+                2,
+                lambda: gold.start(spark, settings, contracts, insights, TRIGGER),
+                lambda: table_exists(spark, table.silver_uri),
+            ),
+        ]
+
+
+class Background:
+    """A job that runs beside the test."""
+
+    def __init__(self, streamed: Streamed, max_restarts: int) -> None:
+        self.failure: Exception | None = None
+        self.requests = Requests()
+        self._job = Job(streamed.declarations(), max_restarts, self.requests)
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._job.run()
+        except Exception as failure:
+            self.failure = failure
+
+    def ended(self) -> None:
+        self._thread.join(PATIENCE_SECONDS)
+        assert not self._thread.is_alive(), "the job goes on"
+
+    def drained(self) -> None:
+        self.requests.drain.set()
+        self.ended()
+        assert self.failure is None
+
+    def stop(self) -> None:
+        self.requests.stop.set()
+        self._thread.join(PATIENCE_SECONDS)
+
+
+@pytest.fixture
+def store(spark: SparkSession, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[LostS3]:
+    """The proxy through which Spark and the small objects beside the tables see the bucket. Few, short retries."""
+    configuration = spark.sparkContext._jsc.hadoopConfiguration()
+    manager = "spark.sql.streaming.checkpointFileManagerClass"
+    with LostS3(configuration.get("fs.s3a.endpoint")) as proxy:
+        values = {"endpoint": proxy.endpoint, "attempts.maximum": "1", "retry.limit": "1", "retry.interval": "50ms"}
+        for name, value in values.items():
+            configuration.set(f"fs.s3a.bucket.{bucket}.{name}", value)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.endpoint)
+        spark.conf.set(manager, "org.apache.spark.internal.io.cloud.AbortableStreamBasedCheckpointFileManager")
+        yield proxy
+        spark.conf.unset(manager)
+
+
+@pytest.fixture
+def streamed(
+    store: LostS3,
+    spark: SparkSession,
+    kinesis: "KinesisClient",
+    stream_name: str,
+    bucket: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Streamed:
+    monkeypatch.setattr(job, "FIRST_PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr(job, "LONGEST_PAUSE_SECONDS", 2.0)
+    settings = Settings(root=f"s3://{bucket}/lake", state_directory=tmp_path, streams={"crm": stream_name})
+    return Streamed(spark, kinesis, settings)
+
+
+@pytest.fixture
+def run(streamed: Streamed) -> Iterator[Callable[[int], Background]]:
+    """Starts a job with so many restarts, which ends with the test."""
+    started: list[Background] = []
+
+    def start(max_restarts: int) -> Background:
+        started.append(Background(streamed, max_restarts))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.stop()
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the job said of failures."""
+    return [each.getMessage() for each in caplog.records if each.name == job.__name__]
+
+
+def until(reached: Callable[[], bool], running: Background) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not reached():
+        assert running.failure is None, running.failure
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
+
+
+@pytest.mark.timeout(600)
+def test_an_outage_longer_than_all_retries_ends_the_job_with_one_line_or_is_outlived(
+    store: LostS3,
+    streamed: Streamed,
+    run: Callable[[int], Background],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    streamed.deliver()
+    impatient = run(0)
+    until(lambda: min(streamed.versions().values()) > 0, impatient)
+    with store.gone():
+        streamed.deliver()
+        impatient.ended()
+    assert isinstance(impatient.failure, QueryFailedError)
+    assert "failed 1 times in a row and is given up: " in str(impatient.failure)
+    assert str(impatient.failure).endswith(f": {REACH}")
+    assert len(str(impatient.failure).splitlines()) == 1
+
+    patient = run(1000)
+    before = streamed.versions()
+    until(lambda: all(now > before[layer] for layer, now in streamed.versions().items()), patient)
+    with caplog.at_level(logging.WARNING, job.__name__), store.gone():
+        streamed.deliver()
+        time.sleep(OUTAGE_SECONDS)
+    assert told(caplog)
+    assert [each for each in told(caplog) if not each.endswith(f": {REACH}")] == []
+    streamed.deliver()
+    patient.drained()
+    assert streamed.differences() == []
