@@ -219,23 +219,29 @@ def test_a_redrive_that_was_overtaken_changes_nothing_any_more(
 def test_a_redrives_commit_is_the_next_version_or_none(spark: SparkSession, tmp_path: Path) -> None:
     """Another process commits after Delta has begun: to Delta itself two appends are no conflict."""
     uri = str(tmp_path / "table")
+
+    def until(there: Path) -> None:
+        deadline = time.monotonic() + 60
+        while not there.exists():
+            assert time.monotonic() < deadline, there
+            time.sleep(0.01)
+
     spark.createDataFrame([("first",)], "row STRING").write.format("delta").save(uri)
 
     def wait(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
         (tmp_path / "begun").touch()
-        while not (tmp_path / "go").exists():
-            time.sleep(0.01)
+        until(tmp_path / "go")
         yield from batches
 
     def other() -> None:
-        while not (tmp_path / "begun").exists():
-            time.sleep(0.01)
+        until(tmp_path / "begun")
         spark.createDataFrame([("other",)], "row STRING").write.format("delta").mode("append").save(uri)
         (tmp_path / "go").touch()
 
     thread = threading.Thread(target=other)
     thread.start()
-    rows = spark.createDataFrame([("redriven",)], "row STRING").mapInArrow(wait, "row STRING")
+    # In one task: the other's needs a core too.
+    rows = spark.createDataFrame([("redriven",)], "row STRING").coalesce(1).mapInArrow(wait, "row STRING")
     with pytest.raises(OvertakenError, match="is at version 1, this redrive looked at version 0"):  # noqa: SIM117
         with _next_version(spark, uri, 0, lambda: None):
             rows.write.format("delta").mode("append").save(uri)

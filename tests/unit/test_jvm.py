@@ -57,3 +57,13 @@ def test_a_jvm_that_runs_is_not_gone() -> None:
 def test_without_a_session_there_is_no_jvm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "pyspark.core.context", raising=False)
     assert jvm.gone() is None
+
+
+def test_a_call_that_finds_no_jvm_leaves_no_stack_in_the_log() -> None:
+    """py4j logs it to the root logger before it raises it."""
+    ran = run(
+        "input()",
+        "import logging\nlogging.basicConfig(format='%(message)s')\n"
+        "logging.error('Exception while sending command.')\nlogging.error('another')",
+    )
+    assert (ran.returncode, ran.stderr) == (0, "another\n")
