@@ -62,7 +62,7 @@ def test_without_a_session_there_is_no_jvm(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_call_that_finds_no_jvm_leaves_no_stack_in_the_log() -> None:
     """py4j logs it to the root logger before it raises it."""
     ran = run(
-        "input()",
+        "import sys; sys.stdin.read()",
         "import logging\nlogging.basicConfig(format='%(message)s')\n"
         "logging.error('Exception while sending command.')\nlogging.error('another')",
     )
