@@ -75,8 +75,8 @@ class Run:
             name = label(step.urn)
             if name.startswith(PROVIDERS):
                 return
-            if step.op != "same":
-                # A replacement comes as three steps: the one that says so is kept.
+            # An import that the program then changes comes as two steps, a replacement as three: kept is what says so.
+            if step.op != "same" and self.operations.get(name) != "import":
                 self.operations[name] = "replace" if "replace" in step.op else str(step.op.value)
                 self.differences[name] = tuple(sorted(step.diffs or ())) or self.differences.get(name, ())
             if step.new is not None:
