@@ -10,14 +10,13 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.config import Config
 from pyspark.errors import StreamingQueryException
-from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import SparkSession
 
 from lakehouse.layout import spark_path
 from runtime.metrics import RETRIES
@@ -192,47 +191,6 @@ def test_a_query_of_spark_gets_through_faults_among_reshards(
 
 
 # Tasks that run again
-
-
-class TwiceRun(Lake):
-    """Runs the tasks of each batch twice at the same time, and once more when other records have come."""
-
-    def __init__(self, spark: SparkSession, producer: TwoShards, folder: Path, **options: str) -> None:
-        super().__init__(spark, producer.stream, folder, **options)
-        self.producer = producer
-
-    def _keep(self, rows: DataFrame, batch: int) -> None:
-        with ThreadPoolExecutor(2) as pool:
-            first, second = pool.map(lambda _: found(rows), range(2))
-        if batch < 2:
-            self.producer.put_on(ZERO, 5)
-        assert first == second == found(rows)
-        self.sink[batch] = first
-
-
-def found(rows: DataFrame) -> list[Row]:
-    return sorted(rows.collect(), key=lambda row: (row["shard_id"], row["sequence_number"]))
-
-
-def test_tasks_of_spark_that_run_at_the_same_time_and_again_give_the_same_rows(
-    spark: SparkSession, producer: TwoShards, proxy: FaultyEndpoint, tmp_path: Path
-) -> None:
-    """Two attempts meet at their first read, when neither has decided, and the later one could read further."""
-    lake = TwiceRun(spark, producer, tmp_path, endpoint=proxy.endpoint)
-    lake.drain()
-    together, lock, arrivals, met = threading.Barrier(2), threading.Lock(), iter(range(1000)), list[int]()
-
-    def meet(operation: str, body: bytes) -> None:
-        if operation == "GetRecords" and reads(body) and next(arrivals) < 2:
-            met.append(together.wait(30))
-            with lock:
-                producer.put_on(ZERO, 1)
-
-    producer.put_on(ZERO, 3)
-    proxy.before = meet
-    lake.drain()
-    assert sorted(met) == [0, 1]
-    assert lake.records() == sorted(producer.records)
 
 
 def test_a_task_that_is_retried_reads_the_range_of_the_first_attempt(
