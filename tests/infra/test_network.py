@@ -64,9 +64,9 @@ def test_who_is_configured_may_connect_to_the_warehouse_and_nobody_else() -> Non
     found = [each for each in program.of(INTO) if each.at("securityGroupId") == "network-warehouse-id"]
 
     assert {(each.at("fromPort"), each.at("toPort")) for each in found} == {(5439, 5439)}
-    assert [(each.at("cidrIpv4"), each.at("referencedSecurityGroupId")) for each in found] == [
+    assert {(each.at("cidrIpv4"), each.at("referencedSecurityGroupId")) for each in found} == {
         ("10.7.0.0/16", None), (None, "sg-0123456789abcdef0"),
-    ]  # fmt: skip
+    }  # fmt: skip
 
 
 def test_who_may_talk_to_whom(program: Program) -> None:
