@@ -12,7 +12,7 @@ LAKEHOUSE = str(Path(sys.executable).parent / "lakehouse")
 
 
 def lakehouse(
-    arguments: Sequence[str], environment: Mapping[str, str], folder: Path, seconds: float = 120
+    arguments: Sequence[str], environment: Mapping[str, str], folder: Path, seconds: float = 400
 ) -> subprocess.CompletedProcess[str]:
     """One command to its end, run in `folder`, where no lakehouse.toml is."""
     return subprocess.run(
