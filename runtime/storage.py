@@ -37,6 +37,8 @@ _WAYS_OUT = {
 _WAYS_OUT_OF_TABLES = {
     **{said: way for said, way in _WAYS_OUT.items() if said not in ("AccessDenied", "403 Forbidden")},
     "java.nio.file.AccessDeniedException": _WAYS_OUT["AccessDenied"],
+    # Hadoop does not say why: it is no full disk, which makes folders all the same.
+    "java.io.IOException: Mkdirs failed to create": _WAYS_OUT["Read-only file system"],
     "InsufficientStorage": _FULL,
     "Status Code: 507": _FULL,
     "Unable to execute HTTP request": _AGAIN,

@@ -295,7 +295,9 @@ def test_a_restart_without_some_entries_of_the_planned_batch_loses_and_doubles_n
     lake.drain()
     first = {row["sequence_number"] for row in lake.sink[0]}
     again = {sequence for shard_id in missing for sequence in late[shard_id]}
-    assert first == {sequence for sequence, _ in producer.records[:put]} | again
+    planned = {sequence for sequence, _ in producer.records[:put]}
+    # How much of what came since a fresh read takes in is up to the stream.
+    assert planned <= first <= planned | again
     assert lake.records() == sorted(producer.records)
 
 
