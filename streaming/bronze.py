@@ -36,10 +36,12 @@ def envelope(records: DataFrame, ingested_at: Column) -> DataFrame:
     Takes the columns of the Kinesis source. Data that is no UTF-8 becomes base64, marked in `payload_encoding`.
     """
     text = F.try_validate_utf8(F.col("data").cast("string"))
+    # Spark's base64 breaks lines at 76 characters, what batch jobs write does not.
+    encoded = F.translate(F.base64("data"), "\r\n", "")
     parts = ("stream", "shard_id", "sequence_number", F.col("sub_sequence_number").cast("string"))
     return records.select(
         F.concat_ws("/", *parts).alias("record_id"),
-        F.coalesce(text, F.base64("data")).alias("payload"),
+        F.coalesce(text, encoded).alias("payload"),
         F.when(text.isNull(), "base64").otherwise("utf8").alias("payload_encoding"),
         "arrived_at",
         ingested_at.alias("ingested_at"),

@@ -123,7 +123,7 @@ def test_without_a_namespace_nothing_is_kept_or_sent(monkeypatch: pytest.MonkeyP
 @pytest.mark.usefixtures("no_process_metrics")
 def test_cloudwatch_takes_what_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {NAMESPACE: "Lakehouse/test", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
-                        "AWS_DEFAULT_REGION": "eu-central-1"}.items():  # fmt: skip
+                        "AWS_REGION": "eu-central-1"}.items():  # fmt: skip
         monkeypatch.setenv(name, value)
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
