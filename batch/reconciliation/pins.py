@@ -91,6 +91,8 @@ def gold_pins(root: str, contracts: Contracts, table: str, silver: tuple[str, ..
 def pins_before(root: str, contracts: Contracts, now: SourcePins, bronze: int) -> SourcePins:
     """The point at which the source's tables had taken in bronze up to the version `bronze`, or the last one before.
 
+    A redrive that read rejected after that point comes after it too, whatever it moved into silver.
+
     Raises NotReconcilableError for a version that is not there yet.
     """
     if bronze > now.bronze:
@@ -99,8 +101,9 @@ def pins_before(root: str, contracts: Contracts, now: SourcePins, bronze: int) -
         )
     name = contracts.silver_of(now.source).name
     read = {f"bronze.{now.source}": bronze}
-    silver, first = _before(DeltaLog(root, f"silver.{name}"), now.silver, read)
     rejected, other = _before(DeltaLog(root, f"rejected.{now.source}"), now.rejected, read)
+    redriven = {f"rejected.{now.source}": rejected}
+    silver, first = _before(DeltaLog(root, f"silver.{name}"), now.silver, read, redriven)
     return SourcePins(now.source, now.batch, min(bronze, first - 1, other - 1), silver, rejected)
 
 
@@ -179,9 +182,14 @@ def _last_of(log: DeltaLog, query: str, batch: int) -> int:
     return version
 
 
-def _before(log: DeltaLog, newest: int, read: Mapping[str, int]) -> tuple[int, int]:
+def _before(
+    log: DeltaLog, newest: int, read: Mapping[str, int], redriven: Mapping[str, int] | None = None
+) -> tuple[int, int]:
     """The newest version of a log before anything that came of tables after the versions `read`, and the first version
     beyond those that what came later had read.
+
+    What took in tables after the versions `redriven` came later as well, but tells nothing of the versions `read`: a
+    batch that was rejected whole is in no commit of silver, only the redrive of its records is.
     """
     found, first = newest, max(read.values(), default=EMPTY) + 1
     for each in range(newest, -1, -1):
@@ -190,7 +198,10 @@ def _before(log: DeltaLog, newest: int, read: Mapping[str, int]) -> tuple[int, i
             told = ", ".join(f"{table} version {version}" for table, version in read.items())
             raise NotReconcilableError(f"the log of {log.name} no longer tells what came after {told}")
         lineage = read_lineage(commit.metadata)
-        inputs = [i for i in lineage.inputs if isinstance(i, TableInput) and i.table in read] if lineage else []
+        taken = [i for i in lineage.inputs if isinstance(i, TableInput)] if lineage else []
+        if redriven and any(i.last > redriven.get(i.table, i.last) for i in taken):
+            found = each - 1
+        inputs = [i for i in taken if i.table in read]
         if not inputs:
             continue
         later = [each for each in inputs if each.last > read[each.table]]
