@@ -30,7 +30,7 @@ class OneFault(FaultyS3):
         self._left = [fault]
 
     @override
-    def _fault(self) -> str | None:
+    def fault(self) -> str | None:
         if not self._left:
             return None
         self.done[self._left[0]] += 1

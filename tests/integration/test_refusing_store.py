@@ -1,4 +1,4 @@
-"""An S3 that is gone under running jobs: a line says what to do, and once it is back all is exact.
+"""An S3 that refuses, is full or is gone under running jobs: a line says what to do, and once it works all is exact.
 
 Bronze from LocalStack's Kinesis, silver and gold run in one job; their tables and checkpoints lie in S3 behind a proxy.
 """
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, override
+from typing import TYPE_CHECKING, override
 
 import pytest
 from pyspark.sql import SparkSession
@@ -25,7 +25,8 @@ from local.oracle.comparison import compare
 from local.oracle.deliveries import DeliveredRecord
 from local.oracle.expectation import expect
 from local.sql import Lake
-from local.stress.faults import FaultyS3
+from local.stress.faults import refuse
+from local.stress.proxy import Proxy, Request
 from runtime.tables import table_exists, table_version
 from streaming import bronze, gold, job, silver_query
 from streaming.job import Declaration, Job, QueryFailedError, Requests
@@ -41,32 +42,48 @@ PATIENCE_SECONDS = 150.0
 OUTAGE_SECONDS = 20.0
 TABLES = {"bronze": "bronze.crm", "silver": "silver.customer_interactions", "gold": "gold.customer_insights"}
 TRIGGER = {"processingTime": "200 milliseconds"}
+ALLOW = "give the job's role the right to read and write objects there"
+FREE = "free space there and start again: what was begun is taken up where it stopped"
 REACH = "see whether it can be reached, and try again"
 
 
-class LostS3(FaultyS3):
-    """Passes everything on, or closes every connection without a word while it is `gone`."""
+@dataclass(frozen=True)
+class Refusal:
+    """What a store answers to writes of objects whose path has both parts; status 0: nothing, to any request."""
+
+    status: int
+    code: str = ""
+    folder: str = ""
+    name: str = ""
+
+    def meets(self, method: str, path: str) -> bool:
+        return self.status == 0 or (method in ("PUT", "POST") and self.folder in path and self.name in path)
+
+
+class RefusingS3(Proxy):
+    """Passes on all but what `refusal` says."""
 
     def __init__(self, endpoint: str) -> None:
-        super().__init__(endpoint, 0.0, seed=0)
-        self._gone = threading.Event()
+        super().__init__(endpoint)
+        self.refusal: Refusal | None = None
 
     @contextmanager
-    def gone(self) -> Iterator[None]:
-        self._gone.set()
+    def refusing(self, refusal: Refusal) -> Iterator[None]:
+        self.refusal = refusal
         try:
             yield
         finally:
-            self._gone.clear()
+            self.refusal = None
 
     @override
-    def __enter__(self) -> Self:
-        super().__enter__()
-        return self
-
-    @override
-    def _fault(self) -> str | None:
-        return "reset" if self._gone.is_set() else None
+    def meet(self, request: Request, body: bytes) -> None:
+        refusal = self.refusal
+        if refusal is None or not refusal.meets(request.command, request.path):
+            request.pass_on(body)
+        elif refusal.status == 0:
+            request.hang_up()
+        else:
+            refuse(request, refusal.status, refusal.code)
 
 
 @dataclass
@@ -165,11 +182,11 @@ class Background:
 
 
 @pytest.fixture
-def store(spark: SparkSession, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[LostS3]:
+def store(spark: SparkSession, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[RefusingS3]:
     """The proxy through which Spark and the small objects beside the tables see the bucket. Few, short retries."""
     configuration = spark.sparkContext._jsc.hadoopConfiguration()
     manager = "spark.sql.streaming.checkpointFileManagerClass"
-    with LostS3(configuration.get("fs.s3a.endpoint")) as proxy:
+    with RefusingS3(configuration.get("fs.s3a.endpoint")) as proxy:
         values = {"endpoint": proxy.endpoint, "attempts.maximum": "1", "retry.limit": "1", "retry.interval": "50ms"}
         for name, value in values.items():
             configuration.set(f"fs.s3a.bucket.{bucket}.{name}", value)
@@ -181,7 +198,7 @@ def store(spark: SparkSession, bucket: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def streamed(
-    store: LostS3,
+    store: RefusingS3,
     spark: SparkSession,
     kinesis: "KinesisClient",
     stream_name: str,
@@ -223,8 +240,42 @@ def until(reached: Callable[[], bool], running: Background) -> None:
 
 
 @pytest.mark.timeout(600)
+def test_a_store_that_refuses_a_layers_commits_is_told_with_the_way_out_and_then_all_is_exact(
+    store: RefusingS3,
+    streamed: Streamed,
+    run: Callable[[int], Background],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    streamed.deliver()
+    running = run(1000)
+    until(lambda: min(streamed.versions().values()) > 0, running)
+    for layer, table in TABLES.items():
+        for status, code, name, way_out in (
+            (403, "AccessDenied", "/_delta_log/", ALLOW),
+            (507, "InsufficientStorage", "/part-", FREE),
+        ):
+            caplog.clear()
+            before = streamed.versions()[layer]
+            with (
+                caplog.at_level(logging.WARNING, job.__name__),
+                store.refusing(Refusal(status, code, f"/lake/{layer}/", name)),
+            ):
+                streamed.deliver()
+                until(lambda: len(told(caplog)) >= 2, running)
+                assert streamed.versions()[layer] == before, "a commit came through"
+            for message in told(caplog):
+                assert message.startswith(f"{table} failed (")
+                assert f"lake/{layer}/" in message
+                assert message.endswith(f": {way_out}")
+                assert "\n" not in message
+            until(lambda: streamed.versions()[layer] > before, running)  # noqa: B023
+    running.drained()
+    assert streamed.differences() == []
+
+
+@pytest.mark.timeout(600)
 def test_an_outage_longer_than_all_retries_ends_the_job_with_one_line_or_is_outlived(
-    store: LostS3,
+    store: RefusingS3,
     streamed: Streamed,
     run: Callable[[int], Background],
     caplog: pytest.LogCaptureFixture,
@@ -232,7 +283,7 @@ def test_an_outage_longer_than_all_retries_ends_the_job_with_one_line_or_is_outl
     streamed.deliver()
     impatient = run(0)
     until(lambda: min(streamed.versions().values()) > 0, impatient)
-    with store.gone():
+    with store.refusing(Refusal(0)):
         streamed.deliver()
         impatient.ended()
     assert isinstance(impatient.failure, QueryFailedError)
@@ -243,7 +294,7 @@ def test_an_outage_longer_than_all_retries_ends_the_job_with_one_line_or_is_outl
     patient = run(1000)
     before = streamed.versions()
     until(lambda: all(now > before[layer] for layer, now in streamed.versions().items()), patient)
-    with caplog.at_level(logging.WARNING, job.__name__), store.gone():
+    with caplog.at_level(logging.WARNING, job.__name__), store.refusing(Refusal(0)):
         streamed.deliver()
         time.sleep(OUTAGE_SECONDS)
     assert told(caplog)
