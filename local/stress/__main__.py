@@ -30,7 +30,7 @@ from runtime.storage import Storage
 SEED, KILLS, DAYS = 1, 200, 1
 OUR_STREAM = "stress-"
 # About how long it takes from one death to the next, of three jobs; the producer is spread over all of it.
-SECONDS_A_KILL = 20.0
+SECONDS_A_KILL = 16.0
 # Of the jobs' requests to S3, so many meet an error, a lost connection or answer, or a delay.
 FAULTY_SHARE = 0.005
 WIDTH_OF_A_LOG = 120

@@ -87,7 +87,9 @@ class Course:
             # 3
             self._tell("draining")
             self._complete(self._job(jobs, "stream", ["stream", "all", "--drain"]))
-        _, left = psutil.wait_procs(self._orphans, NOTICE_SECONDS)
+        deadline = time.monotonic() + NOTICE_SECONDS
+        while (left := [each for each in self._orphans if is_alive(each)]) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
         if left:
             raise StressError(f"processes outlive their killed driver by {NOTICE_SECONDS:.0f} s: {left}")
 
@@ -204,6 +206,14 @@ def is_session(command: Sequence[str]) -> bool:
     version and work out this command.
     """
     return SESSION in command and LAUNCHER not in command
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it runs: not whether something has its number, which in a long run is another process or a thread."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _kill_one(job: Job, meant: Callable[[Sequence[str]], bool]) -> bool:

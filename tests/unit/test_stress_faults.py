@@ -1,5 +1,6 @@
 """The faulty S3 that stress runs go through: what it lets pass is untouched, and what it does it counts."""
 
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -7,10 +8,11 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import psutil
 import pytest
 
 from local.stress import faults, reshards
-from local.stress.course import is_session
+from local.stress.course import is_alive, is_session
 from local.stress.deaths import POINTS_OF_A_STREAM, drawn
 from local.stress.faults import FaultyS3
 
@@ -165,3 +167,20 @@ def test_reshards_go_on_when_a_stream_has_had_hundreds_of_shards(monkeypatch: py
 def test_the_jvm_that_dies_is_the_sessions_own(command: str, meant: bool) -> None:
     """A job outlives the death of the Java that it only asks for its version."""
     assert is_session(command.split()) is meant
+
+
+def test_a_number_that_a_thread_has_by_now_is_no_process() -> None:
+    child = subprocess.Popen(["sleep", "60"])
+    process, over = psutil.Process(child.pid), threading.Event()
+    assert is_alive(process)
+    child.kill()
+    child.wait()
+    assert not is_alive(process)
+    thread = threading.Thread(target=over.wait)
+    thread.start()
+    process._pid = thread.native_id
+    try:
+        assert not is_alive(process)
+    finally:
+        over.set()
+        thread.join()
