@@ -52,6 +52,8 @@ def delta_log(spark: SparkSession, uri: str) -> Any:
     """Delta's own log of the table at `uri`: the JVM object, for what the Python API does not offer."""
     jvm = spark._jvm
     assert jvm is not None, "a session without a JVM cannot read Delta logs"
+    # Delta asks the thread's active session for settings, and a thread has none before its first query.
+    jvm.org.apache.spark.sql.classic.SparkSession.setActiveSession(spark._jsparkSession)
     return jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, spark_path(uri))
 
 

@@ -16,7 +16,7 @@ from lakehouse.errors import LakehouseError
 from lakehouse.layout import Layout, spark_path
 from lakehouse.schemas import struct_type
 from lakehouse.settings import Settings
-from runtime.checkpoints import CheckpointError, batch_offsets, checkpoint_id, delta_range, progress
+from runtime.checkpoints import CheckpointError, batch_offsets, checkpoint_id, delta_range, delta_version, progress
 from runtime.commits import CODE_VERSION, last_transaction, transaction
 from runtime.compaction import compact, due
 from runtime.delta_log import DeltaLog
@@ -25,12 +25,14 @@ from runtime.lineage import Counts, Lineage, TableInput
 from runtime.manifests import CataloguedPartitions
 from runtime.restores import RestoredTableError, Restores
 from runtime.storage import Storage
-from runtime.tables import ensure_table, table_exists
+from runtime.tables import ensure_table, refuse_altered, table_exists
 
 log = logging.getLogger(__name__)
 GOLD_TABLES = gold.TABLES
 FINGERPRINT = "lakehouse.fingerprint"
 ADDED = ("insert", "update_postimage")
+# What sets a table's columns anew. Delta reads no change feed across it, even where the columns are back.
+REWRITING = ("WRITE", "CREATE", "REPLACE", "DROP COLUMNS", "RENAME COLUMN")
 
 
 class MissingSilverTableError(LakehouseError):
@@ -48,6 +50,7 @@ class GoldTable:
         self.uri = layout.table(self.name)
         self.root = settings.root
         self.silver = {source: layout.table(source) for source in gold.sources_of(table)}
+        self.silver_schemas = {source: struct_type(contracts.table(source)) for source in self.silver}
         self.checkpoints = layout.checkpoint("gold", table)
         self.properties = {
             "delta.enableDeletionVectors": "false",
@@ -68,23 +71,24 @@ class GoldTable:
         4. The query makes the folder when it starts.
 
         Death before 3 changes nothing; after 3 the table is empty and its folder does not exist, which 1 lets pass.
-        Raises MissingSilverTableError, or IncompatibleTableError where 1 meets a table that was altered by hand.
+        Raises MissingSilverTableError, or IncompatibleTableError where a silver table, or the one that 1 meets, was
+        altered by hand.
         """
         fingerprint = gold.fingerprint(self.contract, self._silver_ids(spark))
         generation, filled = self._state(spark)
         # 1
-        if generation and generation.rpartition("-")[0] == fingerprint and self._fits(spark, generation, filled):
-            properties = self.properties | {FINGERPRINT: generation}
-            ensure_table(spark, self.uri, struct_type(self.contract), self.contract.partitions, properties)
-            return f"{self.checkpoints}/{generation}"
-        # 2
-        number = int(generation.rpartition("-")[2]) + 1 if generation else 1
-        while Storage.open(f"{self.checkpoints}/{fingerprint}-{number}").list():
-            number += 1
-        generation = f"{fingerprint}-{number}"
-        # 3
-        self._replace(spark, self.properties | {FINGERPRINT: generation})
-        failpoint("gold.replaced")
+        fits = generation and generation.rpartition("-")[0] == fingerprint and self._fits(spark, generation, filled)
+        if not fits:
+            # 2
+            number = int(generation.rpartition("-")[2]) + 1 if generation else 1
+            while Storage.open(f"{self.checkpoints}/{fingerprint}-{number}").list():
+                number += 1
+            generation = f"{fingerprint}-{number}"
+            # 3
+            self._replace(spark, self.properties | {FINGERPRINT: generation})
+            failpoint("gold.replaced")
+        properties = self.properties | {FINGERPRINT: str(generation)}
+        ensure_table(spark, self.uri, struct_type(self.contract), self.contract.partitions, properties)
         # 4
         return f"{self.checkpoints}/{generation}"
 
@@ -143,6 +147,7 @@ class GoldTable:
         source = gold.merge_source(signed, silver, self.contract, touched)
         # 5
         failpoint("gold.before_merge")
+        refuse_altered(spark, self.uri, struct_type(self.contract))
         with transaction(spark, app_id, batch, self._lineage(checkpoint, batch, touched).to_json()):
             merge_into(DeltaTable.forPath(spark, spark_path(self.uri)), source, self.contract, touched)
         failpoint("gold.after_merge")
@@ -154,6 +159,8 @@ class GoldTable:
             raise MissingSilverTableError(
                 f"{self.name} reads {', '.join(missing)}, not there yet: start `lakehouse stream silver` first"
             )
+        for source, uri in self.silver.items():
+            refuse_altered(spark, uri, self.silver_schemas[source])
         return [str(_detail(spark, uri)["id"]) for uri in self.silver.values()]
 
     def _state(self, spark: SparkSession) -> tuple[str | None, bool]:
@@ -170,12 +177,27 @@ class GoldTable:
             Restores(DeltaLog(self.root, self.name)).refuse()
             if checkpoint.read("metadata") is None:
                 return not filled and not checkpoint.list()
-            planned = progress(checkpoint).planned
+            found = progress(checkpoint)
             committed = last_transaction(spark, self.uri, self._app_id(checkpoint))
+            rewritten = self._rewritten(checkpoint, found.finished)
         except (RestoredTableError, CheckpointError) as error:
             log.warning("%s is built anew: %s", self.name, error)
             return False
-        return not filled if committed is None else committed <= planned
+        if rewritten:
+            log.warning("%s is built anew: somebody rewrote %s", self.name, rewritten)
+            return False
+        return not filled if committed is None else committed <= found.planned
+
+    def _rewritten(self, checkpoint: Storage, finished: int) -> str | None:
+        """The silver table whose columns were set anew since the checkpoint's last finished batch; None: none."""
+        for number, source in enumerate(self.silver if finished >= 0 else ()):
+            silver = DeltaLog(self.root, source)
+            read, newest = delta_version(checkpoint, finished, number), silver.newest()
+            for version in range(read + 1, (newest or 0) + 1) if read >= 0 else ():
+                commit = silver.commit(version)
+                if commit and commit.configuration is not None and commit.operation.startswith(REWRITING):
+                    return source
+        return None
 
     def _app_id(self, checkpoint: Storage) -> str:
         return f"{checkpoint_id(checkpoint)}:{self.name}"

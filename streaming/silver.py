@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 from delta.tables import DeltaTable
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from lakehouse import drift, silver
@@ -23,7 +23,7 @@ from lakehouse.silver import INSERT, UPDATE, Bounds
 from runtime.commits import CODE_VERSION, last_transaction, transaction
 from runtime.failpoints import failpoint
 from runtime.lineage import Counts, Lineage, TableInput
-from runtime.tables import ensure_table
+from runtime.tables import ensure_table, refuse_altered
 from streaming.references import References
 
 SILVER_PROPERTIES = {
@@ -211,6 +211,7 @@ class SilverTable:
         if not parts:
             return
         rows = parts[0] if len(parts) == 1 else parts[0].unionByName(parts[1])
+        refuse_altered(rows.sparkSession, self.rejected_uri, rejected_type(self.contracts))
         writer = rows.coalesce(1).write.format("delta").mode("append")
         if recover:
             writer = writer.mode("overwrite").option("replaceWhere", f"batch = '{origin.tag}'")
@@ -228,6 +229,8 @@ class SilverTable:
     ) -> None:
         names = self.silver.column_names
         rows = settled.where(F.col("_outcome").isin(INSERT, UPDATE)).select(*names)
+        # The rows' neighbours have just been read.
+        refuse_altered(spark, self.silver_uri, struct_type(self.silver), read_anew=False)
         with committing(), transaction(spark, origin.app_id, origin.number, self._lineage(tally, origin)):
             if not tally.outcomes[UPDATE]:
                 spread = rows.repartition(*self.silver.partitions) if self.silver.partitions else rows.coalesce(1)
@@ -236,7 +239,9 @@ class SilverTable:
             target = DeltaTable.forPath(spark, spark_path(self.silver_uri)).alias("t")
             same = " AND ".join(f"t.`{name}` = s.`{name}`" for name in self.silver.identity)
             merge = target.merge(rows.alias("s"), f"{self._scope(change)} AND {same}")
-            merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
+            # By name: the table may have columns that a newer contract has added.
+            values: dict[str, str | Column] = {f"`{name}`": f"s.`{name}`" for name in names}
+            merge.whenMatchedUpdate(set=values).whenNotMatchedInsert(values=values).execute()
 
     def _scope(self, change: Bounds) -> str:
         """The literal part of the merge condition: Delta opens only files that can hold these rows."""

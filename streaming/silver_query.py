@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from lakehouse.layout import spark_path
+from lakehouse.schemas import envelope_type
 from lakehouse.settings import Settings
 from runtime.checkpoints import CheckpointError, Progress, checkpoint_id, delta_range, progress
 from runtime.commits import last_transaction, transaction_ids
@@ -21,6 +22,7 @@ from runtime.manifests import CataloguedPartitions, write_manifests
 from runtime.metrics import REJECT_RATIO, metrics
 from runtime.restores import Restores
 from runtime.storage import Storage
+from runtime.tables import refuse_altered
 from streaming.redrive import shut_out
 from streaming.silver import ATTEMPTS, Origin, SilverTable, rejected_id
 
@@ -36,6 +38,7 @@ def start(spark: SparkSession, settings: Settings, table: SilverTable, trigger: 
     checkpoint is damaged, older than the table, or new while the table is not.
     """
     table.ensure(spark)
+    refuse_altered(spark, table.bronze_uri, envelope_type(table.contracts))
     names = (f"silver.{table.silver.name}", f"rejected.{table.source.name}")
     restores = [Restores(DeltaLog(settings.root, name)) for name in names]
     for each in restores:
