@@ -169,7 +169,7 @@ def test_the_jvm_that_dies_is_the_sessions_own(command: str, meant: bool) -> Non
     assert is_session(command.split()) is meant
 
 
-def test_a_number_that_a_thread_has_by_now_is_no_process() -> None:
+def test_a_number_that_a_thread_has_by_now_is_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
     child = subprocess.Popen(["sleep", "60"])
     process, over = psutil.Process(child.pid), threading.Event()
     assert is_alive(process)
@@ -178,7 +178,7 @@ def test_a_number_that_a_thread_has_by_now_is_no_process() -> None:
     assert not is_alive(process)
     thread = threading.Thread(target=over.wait)
     thread.start()
-    process._pid = thread.native_id
+    monkeypatch.setattr(process, "_pid", thread.native_id)
     try:
         assert not is_alive(process)
     finally:
