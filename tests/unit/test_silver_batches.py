@@ -98,16 +98,17 @@ MAKE: dict[str, Make] = {
 }
 
 
-def deliveries(source: str, random: Random) -> list[DeliveredRecord]:
+def deliveries(source: str, random: Random, make: Make | None = None, number: int = RECORDS) -> list[DeliveredRecord]:
     """Records with random content; one in ten is broken, one in eight a copy of another, some arrive in one moment."""
+    make = make or MAKE[source]
     made: list[bytes] = []
-    for _ in range(RECORDS):
+    for _ in range(number):
         if random.random() < 0.1:
             made.append(random.choice(BROKEN))
         elif made and random.random() < 0.13:
             made.append(random.choice(made))
         else:
-            made.append(json.dumps(MAKE[source](random)).encode())
+            made.append(json.dumps(make(random)).encode())
     return [
         DeliveredRecord(
             source, source, "shard-0", f"{number:09}", ARRIVED + timedelta(seconds=random.randrange(20)), data
