@@ -1,7 +1,7 @@
 """The runs of one EMR Serverless application, through EMR's API: started, taken over, ended, never two of a name.
 
 EMR calls every run by its name. A new version starts only when the old one has ended: both would write one checkpoint.
-(Should two `pulumi up` race all the same, the younger run is taken back here, and the job itself refuses by its lease.)
+(Should two `pulumi up` race all the same, the older run stays, and the job itself refuses by its lease.)
 """
 
 import hashlib
@@ -61,9 +61,9 @@ class Runs:
 
     def start(self, inputs: Mapping[str, Any]) -> str:
         """1 A run with these very inputs that is active is taken over. 2 Any other run of this name is ended first.
-        3 Start, on an application that is started for it. 4 Of two runs that started at once the younger is taken back.
+        3 Start, on an application that is started for it. 4 Of two runs that started at once the older stays.
         5 Wait until it runs; one that does not is an error with EMR's reason, and is ended. 6 Look once more: while it
-        started, an older run may have come to light.
+        started, another run may have come to light.
         """
         name = inputs["name"]
         # 1
@@ -76,11 +76,11 @@ class Runs:
         # 3
         run = self._submit(inputs)
         # 4
-        self._leave_to_older(run, name)
+        self._keep_the_oldest(run, name)
         # 5
         self._wait_until_it_runs(run)
         # 6
-        self._leave_to_older(run, name)
+        self._keep_the_oldest(run, name)
         return run
 
     def restore(self, inputs: Mapping[str, Any]) -> str:
@@ -193,11 +193,16 @@ class Runs:
         )
         return str(started["jobRunId"])
 
-    def _leave_to_older(self, run: str, name: str) -> None:
-        """Of the runs of a name that are active at once the oldest stays: whoever looks, sees the same one."""
+    def _keep_the_oldest(self, run: str, name: str) -> None:
+        """Of the runs of a name that are active at once the oldest stays. Ours ends the younger ones: they may have
+        looked before EMR listed ours. Raises StreamingJobError, with ours ended, when an older one is active.
+        """
         active = self.active(name)
-        older = active[: active.index(run)] if run in active else []
-        if older:
+        # A run that is no longer active was ended by whoever runs now.
+        place = active.index(run) if run in active else len(active)
+        for younger in active[place + 1 :]:
+            self.stop(younger, 0)
+        if older := active[:place]:
             self.stop(run, 0)
             raise StreamingJobError(
                 f"{name}: another `pulumi up` started run {', '.join(older)} at the same time; it stays"

@@ -82,7 +82,7 @@ def _start_process(settings: Settings, port: int) -> EmulatorProcess:
     installation = emulator_installation.install()
     process = emulator_process.spawn(installation, state / "emulator", state / "emulator.log", port)
     try:
-        _record_file(settings).write_text(json.dumps(asdict(process), default=str, indent=2) + "\n", encoding="utf-8")
+        _record(settings, process)
         emulator_process.wait_until_ready(process)
         _ensure_resources(settings, process.endpoint)
     except BaseException:
@@ -202,6 +202,14 @@ def _state(settings: Settings) -> Path:
 
 def _record_file(settings: Settings) -> Path:
     return settings.state_directory.expanduser().resolve() / "stack.json"
+
+
+def _record(settings: Settings, process: EmulatorProcess) -> None:
+    """Writes the record beside its place and moves it there: other commands read it without the lock."""
+    file = _record_file(settings)
+    unfinished = file.with_name(file.name + ".unfinished")
+    unfinished.write_text(json.dumps(asdict(process), default=str, indent=2) + "\n", encoding="utf-8")
+    unfinished.replace(file)
 
 
 def _recorded(settings: Settings) -> EmulatorProcess | None:

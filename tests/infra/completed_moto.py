@@ -128,18 +128,23 @@ def stop_application(self: EMRServerlessBackend, application_id: str) -> None:
 
 
 def start_job_run(self: EMRServerlessBackend, application_id: str, **given: Any) -> JobRun:
-    """EMR's StartJobRun: the run goes on, was created now, and is the same for the same token."""
+    """EMR's StartJobRun: the run goes on, and is the same for the same token."""
     for run in self.job_runs.get(application_id, []):
         if run.client_token == given["client_token"]:
             return run
     if self.get_application(application_id).state == "STOPPING":
         raise ValidationException(f"Application {application_id} is stopping")
     run = _start_job_run(self, application_id=application_id, **given)
-    run.created_at = dt.datetime.now(dt.UTC)
-    run.state, run.state_details = "RUNNING", ""
     if BROKEN in str(given["job_driver"]):
         run.state, run.state_details = "FAILED", "no such entry point"
     return run
+
+
+def make_run(self: JobRun, **given: Any) -> None:
+    """A run that was created now, where moto has midnight, and that runs, all before anybody can list it."""
+    _make_run(self, **given)
+    self.created_at = dt.datetime.now(dt.UTC)
+    self.state, self.state_details = "RUNNING", ""
 
 
 def cancel_job_run(self: EMRServerlessBackend, application_id: str, job_run_id: str) -> tuple[str, str]:
@@ -161,12 +166,14 @@ _create_application = EMRServerlessBackend.create_application
 _create_whole_application = EMRServerlessResponse.create_application
 _stop_application = EMRServerlessBackend.stop_application
 _start_job_run = EMRServerlessBackend.start_job_run
+_make_run = JobRun.__init__
 _cancel_job_run = EMRServerlessBackend.cancel_job_run
 _list_job_runs = EMRServerlessBackend.list_job_runs
 EMRServerlessBackend.create_application = create_application  # type: ignore[method-assign,assignment]
 EMRServerlessResponse.create_application = create_whole_application  # type: ignore[method-assign]
 EMRServerlessBackend.stop_application = stop_application  # type: ignore[method-assign]
 EMRServerlessBackend.start_job_run = start_job_run  # type: ignore[method-assign,assignment]
+JobRun.__init__ = make_run  # type: ignore[method-assign,assignment]
 EMRServerlessBackend.cancel_job_run = cancel_job_run  # type: ignore[method-assign]
 EMRServerlessBackend.list_job_runs = list_job_runs  # type: ignore[method-assign]
 

@@ -107,7 +107,7 @@ def test_logs_go_to_groups_that_expire_and_are_encrypted(
     for group in groups.values():
         assert group.at("retentionInDays") == 30
         assert group.at("kmsKeyId").endswith(":key/keys-logs")
-    arns = [f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}" for name in groups]
+    arns = [f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}" for name in sorted(groups)]
     assert statements["WriteLogs"]["Resource"] == [each for arn in arns for each in (arn, f"{arn}:*")]
     assert "logs:AssociateKmsKey" in statements["WriteLogs"]["Action"]
     assert "--continuous-log-logGroup" not in job.at("defaultArguments")

@@ -1,5 +1,6 @@
 """A streaming job as a resource, against an emulated EMR Serverless: started, updated, ended, and never twice."""
 
+import datetime as dt
 import json
 import threading
 from collections.abc import Iterator
@@ -197,7 +198,7 @@ def test_of_two_updates_at_once_one_run_stays(
 ) -> None:
     """Both have looked for active runs before either started one, and both have started before either looks again."""
     looked, started = threading.Barrier(2, timeout=20), threading.Barrier(2, timeout=20)
-    real_active, real_start = Runs._submit, Runs._leave_to_older
+    real_active, real_start = Runs._submit, Runs._keep_the_oldest
     late = threading.local()
 
     def submit(runs: Runs, given: Any) -> str:
@@ -211,7 +212,7 @@ def test_of_two_updates_at_once_one_run_stays(
         real_start(runs, run, name)
 
     monkeypatch.setattr(Runs, "_submit", submit)
-    monkeypatch.setattr(Runs, "_leave_to_older", leave)
+    monkeypatch.setattr(Runs, "_keep_the_oldest", leave)
 
     def up(version: int) -> str:
         try:
@@ -238,8 +239,33 @@ def test_updates_at_once_without_any_order_leave_one_run(client: "EMRServerlessC
 
     with ThreadPoolExecutor(2) as both:
         for first in range(0, 8, 2):
-            assert any(both.map(up, (first, first + 1))), "both took themselves back"
+            # A list: `any` over the map itself would go on while the second is still at work.
+            assert any(list(both.map(up, (first, first + 1)))), "both took themselves back"
             assert len(running(client, application)) == 1
+
+
+def test_an_older_run_that_is_listed_late_ends_the_younger_one(
+    client: "EMRServerlessClient", application: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EMR took it first and lists it last: the younger one has looked twice by then and stays."""
+    real_active, real_start = Runs.active, Runs._start_run
+    unseen: list[list[str]] = [[], []]
+
+    def active(runs: Runs, name: str | None = None) -> list[str]:
+        return unseen.pop() if unseen else real_active(runs, name)
+
+    def start(runs: Runs, given: Any, token: str) -> str:
+        run = real_start(runs, given, token)
+        made = emrserverless_backends[DEFAULT_ACCOUNT_ID][REGION].job_runs[application]
+        made[-1].created_at = made[0].created_at - dt.timedelta(seconds=1)
+        return run
+
+    Provider().create(inputs(application))
+    monkeypatch.setattr(Runs, "active", active)
+    monkeypatch.setattr(Runs, "_start_run", start)
+    older = outs(Provider().create(inputs(application, entry_point="s3://artifacts/2/emr.py")))["run_id"]
+    assert states(client, application) == ["RUNNING", "CANCELLED"]
+    assert Runs(client, application).active(SILVER) == [older]
 
 
 def test_what_changes_is_another_version_or_another_job(application: str) -> None:

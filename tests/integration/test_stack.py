@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ import pytest
 
 from lakehouse.settings import Settings
 from local import stack
-from local.emulator_process import EmulatorError, free_port
+from local.emulator_process import EmulatorError, EmulatorProcess, free_port
 from local.stack_resources import Stream
 
 if TYPE_CHECKING:
@@ -136,6 +137,19 @@ def test_what_a_killed_start_left_is_cleared_by_the_next_one(settings: Settings)
     assert used.process is not None
     assert stack.status(settings).running
     assert len(processes_of(settings)) == 2
+
+
+def test_a_record_is_replaced_whole_so_that_who_reads_it_meanwhile_finds_no_half_of_it(settings: Settings) -> None:
+    settings.state_directory.mkdir()
+    record = settings.state_directory / "stack.json"
+    first = EmulatorProcess(pid=1, created=1.0, port=4566, directory=Path("/emulator"), log=Path("/emulator.log"))
+    stack._record(settings, first)
+    with record.open() as held:
+        stack._record(settings, replace(first, port=4567))
+        assert json.load(held)["port"] == 4566
+    assert json.loads(record.read_text())["port"] == 4567
+    assert sorted(path.name for path in settings.state_directory.iterdir()) == ["stack.json"]
+    record.unlink()
 
 
 def test_an_emulator_that_nobody_recorded_is_ended_by_down(settings: Settings) -> None:
