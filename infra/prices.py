@@ -1,7 +1,7 @@
 """What AWS asks for, in USD: list prices of us-east-1 without free tiers, entered by hand, never fetched.
 
 AWS' price pages decide; other Regions differ, and Frankfurt mostly asks 0 to 20 % more. Change a price here, then
-`python -m infra.estimate`.
+`python -m infra.cost_page`.
 """
 
 from collections.abc import Mapping

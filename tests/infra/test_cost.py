@@ -2,9 +2,9 @@
 
 import pytest
 
-from infra import estimate
+from infra import cost_page
 from infra.config import EstateConfig
-from infra.estimate import LOADS, Line, bill
+from infra.estimate import LOADS, Line, bill, configuration
 from infra.prices import PRICES
 from lakehouse.contracts import load_contracts
 from lakehouse.settings import CONTRACTS
@@ -42,7 +42,7 @@ def test_the_budget_can_be_left_out() -> None:
 
 
 def test_the_cost_page_is_current() -> None:
-    assert estimate.PAGE.read_text(encoding="utf-8") == estimate.page(), "run `python -m infra.estimate`"
+    assert cost_page.PAGE.read_text(encoding="utf-8") == cost_page.page(), "run `python -m infra.cost_page`"
 
 
 def test_every_price_is_used_and_every_line_has_one() -> None:
@@ -100,14 +100,14 @@ def test_access_logs_have_a_line_of_600_bytes_for_each_request_and_are_kept_a_ye
 
 def test_the_budgets_of_the_committed_stacks_hold_what_they_are_expected_to_cost() -> None:
     for stack, load in LOADS.items():
-        config = estimate.configuration(stack)
+        config = configuration(stack)
         expected = sum(line.usd for line in bill(config, load_contracts(CONTRACTS), load))
         assert expected < config.monthly_budget_usd < 2 * expected, f"{stack}: {expected:.0f} USD"
 
 
 def test_the_warehouse_is_part_of_prod_and_of_its_bill() -> None:
-    assert estimate.configuration("prod").switches.warehouse
-    assert "| warehouse | 0 | 360 |" in estimate.page()
+    assert configuration("prod").switches.warehouse
+    assert "| warehouse | 0 | 360 |" in cost_page.page()
 
 
 def test_what_is_switched_off_costs_nothing() -> None:

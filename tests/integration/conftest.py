@@ -3,7 +3,7 @@
 import itertools
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,9 @@ import pytest
 from pyspark.sql import SparkSession
 
 from lakehouse.settings import Settings
+from streaming import job
+from streaming.job import Declaration
+from tests.integration.background_job import BackgroundJob
 from tests.integration.queried_lake import QueriedLake, finished
 
 if TYPE_CHECKING:
@@ -69,3 +72,19 @@ def lake(finished_lake: QueriedLake, tmp_path: Path) -> QueriedLake:
     """A copy of `finished_lake`, to be changed."""
     shutil.copytree(finished_lake.settings.root, tmp_path / "lake")
     return QueriedLake(finished_lake.spark, tmp_path / "lake")
+
+
+@pytest.fixture
+def run_beside(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Sequence[Declaration], int], BackgroundJob]]:
+    """Starts a job of these queries with so many restarts after short pauses; it ends with the test."""
+    monkeypatch.setattr(job, "FIRST_PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(job, "LONGEST_PAUSE_SECONDS", 2.0)
+    started: list[BackgroundJob] = []
+
+    def start(queries: Sequence[Declaration], max_restarts: int) -> BackgroundJob:
+        started.append(BackgroundJob(queries, max_restarts))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.stop()

@@ -5,9 +5,8 @@ Bronze from LocalStack's Kinesis, silver and gold run in one job; their tables a
 
 import json
 import logging
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,20 +26,18 @@ from local.oracle.expectation import expect
 from local.sql import Lake
 from local.stress.faults import refuse
 from local.stress.proxy import Proxy, Request
-from runtime.tables import table_exists, table_version
-from streaming import bronze, gold, job, silver_query
-from streaming.job import Declaration, Job, QueryFailedError, Requests
-from streaming.references import References
-from streaming.silver import SilverTable
+from runtime.tables import table_version
+from streaming import bronze, job
+from streaming.job import Declaration, QueryFailedError
+from tests.integration.background_job import GOLD, SILVER, BackgroundJob, silver_and_gold
 from tests.integration.queried_lake import case
 from tests.unit.oracle_deliveries import contact
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
 
-PATIENCE_SECONDS = 150.0
 OUTAGE_SECONDS = 20.0
-TABLES = {"bronze": "bronze.crm", "silver": "silver.customer_interactions", "gold": "gold.customer_insights"}
+TABLES = {"bronze": "bronze.crm", "silver": SILVER, "gold": GOLD}
 TRIGGER = {"processingTime": "200 milliseconds"}
 ALLOW = "give the job's role the right to read and write objects there"
 FREE = "free space there and start again: what was begun is taken up where it stopped"
@@ -128,57 +125,12 @@ class Streamed:
     def versions(self) -> dict[str, int]:
         return {layer: table_version(self.spark, self.uri(layer)) for layer in TABLES}
 
-    def declarations(self) -> list[Declaration]:
+    def queries(self) -> list[Declaration]:
         spark, settings, contracts = self.spark, self.settings, load_contracts(CONTRACTS)
-        table = SilverTable(settings, contracts, "crm", References(contracts, Layout(settings.root)))
-        insights = TABLES["gold"].partition(".")[2]
-        return [
-            Declaration(
-                TABLES["bronze"], 0, lambda: bronze.start(spark, settings, contracts, "crm", TRIGGER), lambda: True
-            ),
-            Declaration(
-                TABLES["silver"],
-                1,
-                lambda: silver_query.start(spark, settings, table, TRIGGER),
-                lambda: table_exists(spark, table.bronze_uri),
-            ),
-            Declaration(
-                TABLES["gold"],
-                2,
-                lambda: gold.start(spark, settings, contracts, insights, TRIGGER),
-                lambda: table_exists(spark, table.silver_uri),
-            ),
-        ]
-
-
-class Background:
-    """A job that runs beside the test."""
-
-    def __init__(self, streamed: Streamed, max_restarts: int) -> None:
-        self.failure: Exception | None = None
-        self.requests = Requests()
-        self._job = Job(streamed.declarations(), max_restarts, self.requests)
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._job.run()
-        except Exception as failure:
-            self.failure = failure
-
-    def ended(self) -> None:
-        self._thread.join(PATIENCE_SECONDS)
-        assert not self._thread.is_alive(), "the job goes on"
-
-    def drained(self) -> None:
-        self.requests.drain.set()
-        self.ended()
-        assert self.failure is None
-
-    def stop(self) -> None:
-        self.requests.stop.set()
-        self._thread.join(PATIENCE_SECONDS)
+        ingest = Declaration(
+            TABLES["bronze"], 0, lambda: bronze.start(spark, settings, contracts, "crm", TRIGGER), lambda: True
+        )
+        return [ingest, *silver_and_gold(spark, settings, contracts, TRIGGER)]
 
 
 @pytest.fixture
@@ -204,26 +156,17 @@ def streamed(
     stream_name: str,
     bucket: str,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> Streamed:
-    monkeypatch.setattr(job, "FIRST_PAUSE_SECONDS", 0.2)
-    monkeypatch.setattr(job, "LONGEST_PAUSE_SECONDS", 2.0)
     settings = Settings(root=f"s3://{bucket}/lake", state_directory=tmp_path, streams={"crm": stream_name})
     return Streamed(spark, kinesis, settings)
 
 
 @pytest.fixture
-def run(streamed: Streamed) -> Iterator[Callable[[int], Background]]:
-    """Starts a job with so many restarts, which ends with the test."""
-    started: list[Background] = []
-
-    def start(max_restarts: int) -> Background:
-        started.append(Background(streamed, max_restarts))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.stop()
+def run(
+    streamed: Streamed, run_beside: Callable[[Sequence[Declaration], int], BackgroundJob]
+) -> Callable[[int], BackgroundJob]:
+    """Starts bronze, silver and gold with so many restarts."""
+    return lambda max_restarts: run_beside(streamed.queries(), max_restarts)
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -231,24 +174,16 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [each.getMessage() for each in caplog.records if each.name == job.__name__]
 
 
-def until(reached: Callable[[], bool], running: Background) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not reached():
-        assert running.failure is None, running.failure
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
-
-
 @pytest.mark.timeout(600)
 def test_a_store_that_refuses_a_layers_commits_is_told_with_the_way_out_and_then_all_is_exact(
     store: RefusingS3,
     streamed: Streamed,
-    run: Callable[[int], Background],
+    run: Callable[[int], BackgroundJob],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     streamed.deliver()
     running = run(1000)
-    until(lambda: min(streamed.versions().values()) > 0, running)
+    running.until(lambda: min(streamed.versions().values()) > 0)
     for layer, table in TABLES.items():
         for status, code, name, way_out in (
             (403, "AccessDenied", "/_delta_log/", ALLOW),
@@ -261,14 +196,14 @@ def test_a_store_that_refuses_a_layers_commits_is_told_with_the_way_out_and_then
                 store.refusing(Refusal(status, code, f"/lake/{layer}/", name)),
             ):
                 streamed.deliver()
-                until(lambda: len(told(caplog)) >= 2, running)
+                running.until(lambda: len(told(caplog)) >= 2)
                 assert streamed.versions()[layer] == before, "a commit came through"
             for message in told(caplog):
                 assert message.startswith(f"{table} failed (")
                 assert f"lake/{layer}/" in message
                 assert message.endswith(f": {way_out}")
                 assert "\n" not in message
-            until(lambda: streamed.versions()[layer] > before, running)  # noqa: B023
+            running.until(lambda: streamed.versions()[layer] > before)  # noqa: B023
     running.drained()
     assert streamed.differences() == []
 
@@ -277,12 +212,12 @@ def test_a_store_that_refuses_a_layers_commits_is_told_with_the_way_out_and_then
 def test_an_outage_longer_than_all_retries_ends_the_job_with_one_line_or_is_outlived(
     store: RefusingS3,
     streamed: Streamed,
-    run: Callable[[int], Background],
+    run: Callable[[int], BackgroundJob],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     streamed.deliver()
     impatient = run(0)
-    until(lambda: min(streamed.versions().values()) > 0, impatient)
+    impatient.until(lambda: min(streamed.versions().values()) > 0)
     with store.refusing(Refusal(0)):
         streamed.deliver()
         impatient.ended()
@@ -293,7 +228,7 @@ def test_an_outage_longer_than_all_retries_ends_the_job_with_one_line_or_is_outl
 
     patient = run(1000)
     before = streamed.versions()
-    until(lambda: all(now > before[layer] for layer, now in streamed.versions().items()), patient)
+    patient.until(lambda: all(now > before[layer] for layer, now in streamed.versions().items()))
     with caplog.at_level(logging.WARNING, job.__name__), store.refusing(Refusal(0)):
         streamed.deliver()
         time.sleep(OUTAGE_SECONDS)

@@ -4,10 +4,8 @@ to do, and once that is done the lake is exact.
 The queries of silver and gold run in a job on a folder; bronze is appended to beside them, as its query does it.
 """
 
-import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,90 +14,30 @@ from delta.tables import DeltaTable
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.streaming.query import StreamingQuery
 
 from lakehouse import gold as declared
 from local.oracle.deliveries import DeliveredRecord
 from runtime.tables import IncompatibleTableError, table_exists, table_version
-from streaming import gold, job, silver_query
-from streaming.job import Declaration, Job, Requests
-from streaming.references import References
-from streaming.silver import SilverTable
+from streaming.job import Declaration
+from tests.integration.background_job import GOLD, SILVER, BackgroundJob, silver_and_gold
 from tests.integration.queried_lake import QueriedLake, case, later
 from tests.unit.oracle_deliveries import contact
 
-PATIENCE_SECONDS = 120.0
-BRONZE, SILVER, REJECTED = "bronze.crm", "silver.customer_interactions", "rejected.crm"
-GOLD = "gold.customer_insights"
-
-
-class Running:
-    """The crm queries of silver and gold in a job beside the test, each counted when it starts."""
-
-    def __init__(self, lake: QueriedLake) -> None:
-        self.starts: Counter[str] = Counter()
-        self.failure: Exception | None = None
-        self.requests = Requests()
-        table = SilverTable(lake.settings, lake.contracts, "crm", References(lake.contracts, lake.layout))
-        spark, trigger = lake.spark, {"processingTime": "0 seconds"}
-        name = GOLD.partition(".")[2]
-        queries = [
-            self._declared(
-                SILVER, table.bronze_uri, lake, lambda: silver_query.start(spark, lake.settings, table, trigger)
-            ),
-            self._declared(
-                GOLD, table.silver_uri, lake, lambda: gold.start(spark, lake.settings, lake.contracts, name, trigger)
-            ),
-        ]
-        self._job = Job(queries, max_restarts=2, requests=self.requests)
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _declared(self, name: str, read: str, lake: QueriedLake, start: Callable[[], StreamingQuery]) -> Declaration:
-        def counted() -> StreamingQuery:
-            self.starts[name] += 1
-            return start()
-
-        return Declaration(name, 0 if name == SILVER else 1, counted, lambda: table_exists(lake.spark, read))
-
-    def _run(self) -> None:
-        try:
-            self._job.run()
-        except Exception as failure:
-            self.failure = failure
-
-    def drained(self) -> None:
-        """Waits until all that was delivered is through, or the job ends."""
-        self.requests.drain.set()
-        self.ended()
-
-    def ended(self) -> None:
-        self._thread.join(PATIENCE_SECONDS)
-        assert not self._thread.is_alive(), "the job goes on"
-
-    def stop(self) -> None:
-        self.requests.stop.set()
-        self._thread.join(PATIENCE_SECONDS)
+BRONZE, REJECTED = "bronze.crm", "rejected.crm"
 
 
 @pytest.fixture
-def lake(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> QueriedLake:
-    monkeypatch.setattr(job, "FIRST_PAUSE_SECONDS", 0.1)
+def lake(spark: SparkSession, tmp_path: Path) -> QueriedLake:
     return QueriedLake(spark, tmp_path / "lake")
 
 
 @pytest.fixture
-def run(lake: QueriedLake) -> Iterator[Callable[[], Running]]:
-    """Starts a job, which ends with the test."""
-    started: list[Running] = []
-
-    def start() -> Running:
-        started.append(Running(lake))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.stop()
+def run(
+    lake: QueriedLake, run_beside: Callable[[Sequence[Declaration], int], BackgroundJob]
+) -> Callable[[], BackgroundJob]:
+    """Starts the queries of silver and gold."""
+    trigger = {"processingTime": "0 seconds"}
+    return lambda: run_beside(silver_and_gold(lake.spark, lake.settings, lake.contracts, trigger), 2)
 
 
 def delivery(number: int) -> list[DeliveredRecord]:
@@ -113,14 +51,6 @@ def delivery(number: int) -> list[DeliveredRecord]:
     corrected = contact(f"i{max(0, number - 1)}", before, rating=1 + number % 5)
     made = later("crm", first, opened, resolved, corrected, contact(f"i{number}", f"{hour}:45:00Z", rating=3), hours=0)
     return [*made, *later("crm", first + 4, {"interaction_id": "none"}, hours=0)]
-
-
-def until(reached: Callable[[], bool], running: Running) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not reached():
-        assert running.failure is None, running.failure
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 def exact(lake: QueriedLake, delivered: Sequence[DeliveredRecord]) -> bool:
@@ -151,12 +81,12 @@ def rows_of(lake: QueriedLake, table: str) -> DataFrame:
 
 
 def test_a_column_added_before_the_others_goes_through_under_running_jobs_with_a_restart_each_at_most(
-    lake: QueriedLake, run: Callable[[], Running]
+    lake: QueriedLake, run: Callable[[], BackgroundJob]
 ) -> None:
     delivered = delivery(0)
     lake.deliver(delivered)
     running = run()
-    until(lambda: through(lake, delivered), running)
+    running.until(lambda: through(lake, delivered))
     # What a query writes before what it reads: its restart meets the column that it does not know.
     for number, table in enumerate((GOLD, REJECTED, SILVER, BRONZE)):
         before, after = delivery(2 * number + 1), delivery(2 * number + 2)
@@ -166,7 +96,6 @@ def test_a_column_added_before_the_others_goes_through_under_running_jobs_with_a
         delivered = [*delivered, *before, *after]
         time.sleep(2)
     running.drained()
-    assert running.failure is None
     assert differences(lake, delivered) == []
     # A restart for each table that a query reads or writes.
     assert running.starts[SILVER] <= 1 + len((REJECTED, SILVER, BRONZE)), running.starts
@@ -211,14 +140,14 @@ REWRITES = {
 
 @pytest.mark.parametrize("table", REWRITES)
 def test_a_table_rewritten_with_other_columns_ends_its_job_and_goes_on_exact_once_it_is_brought_back(
-    lake: QueriedLake, run: Callable[[], Running], table: str
+    lake: QueriedLake, run: Callable[[], BackgroundJob], table: str
 ) -> None:
     delivered = delivery(0)
     lake.deliver(delivered)
     uri = lake.layout.table(table)
     for number, rewrite in enumerate(REWRITES[table], 1):
         running = run()
-        until(lambda: exact(lake, delivered), running)  # noqa: B023
+        running.until(lambda: exact(lake, delivered))  # noqa: B023
         version = table_version(lake.spark, uri)
         overwrite(lake, table, rewrite.of(rows_of(lake, table)))
         lake.deliver(delivery(number))
@@ -233,23 +162,20 @@ def test_a_table_rewritten_with_other_columns_ends_its_job_and_goes_on_exact_onc
         again.ended()
         assert str(again.failure) == str(running.failure), "a job that starts anew says the same"
         lake.spark.sql(f"RESTORE TABLE delta.`{uri}` TO VERSION AS OF {version}")
-    last = run()
-    last.drained()
-    assert last.failure is None
+    run().drained()
     assert differences(lake, delivered) == []
 
 
-def test_bronze_cannot_be_rewritten_and_its_readers_go_on(lake: QueriedLake, run: Callable[[], Running]) -> None:
+def test_bronze_cannot_be_rewritten_and_its_readers_go_on(lake: QueriedLake, run: Callable[[], BackgroundJob]) -> None:
     delivered = delivery(0)
     lake.deliver(delivered)
     running = run()
-    until(lambda: exact(lake, delivered), running)
+    running.until(lambda: exact(lake, delivered))
     for what in ("dropped", "renamed", "binary"):
         with pytest.raises(PySparkException, match="DELTA_CANNOT_MODIFY_APPEND_ONLY"):
             overwrite(lake, BRONZE, Rewrite(what, "payload", "").of(rows_of(lake, BRONZE)))
     lake.deliver(delivery(1))
     running.drained()
-    assert running.failure is None
     assert running.starts == {SILVER: 1, GOLD: 1}
     assert differences(lake, [*delivered, *delivery(1)]) == []
 
