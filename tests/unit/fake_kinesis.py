@@ -16,12 +16,27 @@ from streaming.kinesis_options import KinesisOptions
 
 FIRST_SEQUENCE = 49_680_485_717_254_686_255_941_796_277_696_561_024_747_856_360_154_071_042
 HOUR = 3600.0
+ZERO, ONE = "shardId-000000000000", "shardId-000000000001"
 
 
 def refusal(code: str, message: str = "told so", status: int = 400) -> ClientError:
     """The error that boto3 raises for an answer with this code."""
     answer: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
     return ClientError(answer, "Operation")
+
+
+def numbered(first: int, last: int) -> list[bytes]:
+    """Payloads that are the numbers from first to before last."""
+    return [b"%d" % number for number in range(first, last)]
+
+
+def failing(error: Exception) -> Callable[..., None]:
+    """A function that takes anything and raises this."""
+
+    def fail(*arguments: object) -> None:
+        raise error
+
+    return fail
 
 
 @dataclass

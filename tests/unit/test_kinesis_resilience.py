@@ -2,7 +2,7 @@
 
 LocalStack trims nothing, throttles nothing on demand, expires neither iterators nor credentials, and 200 shards take it
 minutes. What it can do is in tests/integration/test_kinesis_resilience.py; most of the list is shown step by step in
-test_kinesis_planning.py.
+the other test_kinesis_*.py.
 """
 
 import json
@@ -24,9 +24,7 @@ from streaming.fetch import DataLossError
 from streaming.kinesis_client import StreamClient, Unavailable
 from streaming.ledger import Ledger
 from streaming.shards import Kind, Offset, Position, Shard, resume_positions
-from tests.unit.fake_kinesis import HOUR, FakeKinesis, FakeShard, Query, refusal
-
-ZERO, ONE = "shardId-000000000000", "shardId-000000000001"
+from tests.unit.fake_kinesis import HOUR, ZERO, FakeKinesis, FakeShard, Query, refusal
 
 
 class Reported:
