@@ -26,6 +26,9 @@ SMALL_BATCHES = {
     # VACUUM lists a table in so many tasks, however small it is; Spark's default is 10 000.
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "8",
     "spark.sql.streaming.numRecentProgressUpdates": "20",
+    # How soon a query without a trigger interval, as in a drain, looks again when nothing had come: each look lists the
+    # log of every table that it reads, and Spark's default (10 ms) is as many a second as the store answers.
+    "spark.sql.streaming.pollingDelay": "500ms",
     "spark.databricks.delta.merge.materializeSource": "none",
     "spark.databricks.delta.stalenessLimit": "0",
 }
