@@ -53,7 +53,7 @@ class BackgroundJob:
         while not reached():
             assert self.failure is None, self.failure
             assert time.monotonic() < deadline, "waited in vain"
-            time.sleep(0.05)
+            time.sleep(0.2)
 
     def ended(self) -> None:
         """Waits for its end, by itself."""
