@@ -18,7 +18,7 @@ from batch.lines import UNREADABLE
 from lakehouse.contracts import Contracts
 from lakehouse.errors import LakehouseError
 from lakehouse.layout import Layout, spark_path
-from runtime.commits import CODE_VERSION, last_transaction, transaction
+from runtime.commits import code_version, last_transaction, transaction
 from runtime.failpoints import failpoint
 from runtime.lineage import Counts, FileInput, Lineage
 from runtime.tables import table_exists
@@ -115,7 +115,7 @@ class BronzeTable:
             job="batch",
             query=self.name,
             batch=batch,
-            code=CODE_VERSION,
+            code=code_version(),
             contract=self.contracts["bronze_envelope"].version,
             inputs=tuple(inputs),
             counts=Counts(read=records, valid=records, inserted=records),

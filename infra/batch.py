@@ -115,6 +115,7 @@ class Batch(pulumi.ComponentResource):
             "--lakehouse_region": self._estate.config.region,
             "--lakehouse_time_travel_hours": str(self._estate.config.retention.time_travel * 24),
             "--lakehouse_metrics_namespace": namespace(self._estate),
+            "--lakehouse_code_version": code.digest,
         }
         return aws.glue.Job(
             f"{self._name}-{job}",

@@ -12,8 +12,12 @@ from lakehouse.layout import spark_path
 
 APP_ID = "spark.databricks.delta.write.txnAppId"
 VERSION = "spark.databricks.delta.write.txnVersion"
-CODE_VERSION = os.environ.get("LAKEHOUSE_CODE_VERSION") or version("shopware-lakehouse")
 METADATA = "spark.databricks.delta.commitInfo.userMetadata"
+
+
+def code_version() -> str:
+    """Which code writes, for lineage: LAKEHOUSE_CODE_VERSION, as the estate sets it, else the package's version."""
+    return os.environ.get("LAKEHOUSE_CODE_VERSION") or version("shopware-lakehouse")
 
 
 def last_transaction(spark: SparkSession, uri: str, app_id: str) -> int | None:

@@ -13,7 +13,7 @@ from lakehouse.layout import Layout, spark_path
 from lakehouse.schemas import envelope_type
 from lakehouse.settings import Settings
 from runtime.checkpoints import CheckpointError, batch_offsets, checkpoint_id, progress
-from runtime.commits import CODE_VERSION, last_transaction, transaction
+from runtime.commits import code_version, last_transaction, transaction
 from runtime.compaction import compact, due
 from runtime.delta_log import DeltaLog
 from runtime.failpoints import failpoint
@@ -231,7 +231,7 @@ def lineage(source: str, batch: int, ranges: Sequence[Row], gaps: tuple[str, ...
         job="bronze",
         query=source,
         batch=batch,
-        code=CODE_VERSION,
+        code=code_version(),
         contract="",
         inputs=inputs,
         counts=Counts(read=count, valid=count, inserted=count),

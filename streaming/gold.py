@@ -17,7 +17,7 @@ from lakehouse.layout import Layout, spark_path
 from lakehouse.schemas import struct_type
 from lakehouse.settings import Settings
 from runtime.checkpoints import CheckpointError, batch_offsets, checkpoint_id, delta_range, delta_version, progress
-from runtime.commits import CODE_VERSION, last_transaction, transaction
+from runtime.commits import code_version, last_transaction, transaction
 from runtime.compaction import compact, due
 from runtime.delta_log import DeltaLog
 from runtime.failpoints import failpoint
@@ -216,7 +216,7 @@ class GoldTable:
         )
         counts = Counts(read=touched.contributions)
         version = self.contract.version
-        return Lineage("gold", self.contract.name, batch, CODE_VERSION, version, tuple(inputs), counts)
+        return Lineage("gold", self.contract.name, batch, code_version(), version, tuple(inputs), counts)
 
 
 def start(

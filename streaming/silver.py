@@ -20,7 +20,7 @@ from lakehouse.parsing import parse
 from lakehouse.schemas import rejected_type, struct_type
 from lakehouse.settings import Settings
 from lakehouse.silver import INSERT, UPDATE, Bounds
-from runtime.commits import CODE_VERSION, last_transaction, transaction
+from runtime.commits import code_version, last_transaction, transaction
 from runtime.failpoints import failpoint
 from runtime.lineage import Counts, Lineage, TableInput
 from runtime.tables import ensure_table, refuse_altered
@@ -256,7 +256,7 @@ class SilverTable:
             job="silver",
             query=self.silver.name,
             batch=origin.number,
-            code=CODE_VERSION,
+            code=code_version(),
             contract=self.silver.version,
             inputs=origin.inputs,
             counts=tally.counts(),

@@ -8,6 +8,7 @@ import pytest
 
 from batch import glue
 from lakehouse.settings import Settings
+from runtime.commits import code_version
 from runtime.spark import _platform
 from tests.infra.declared import Program
 from tests.infra.operations import one
@@ -77,6 +78,21 @@ def test_a_job_calls_its_own_region_from_driver_and_executors(
     executor = _platform(settings)
     with environment({name.removeprefix("spark.executorEnv."): value for name, value in executor.items()}):
         assert regions(REGION) == all_in(REGION)
+
+
+def test_commits_of_a_job_name_the_package_that_the_streaming_jobs_name(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named: list[str] = []
+    monkeypatch.setattr(glue, "run", lambda job, settings: named.append(code_version()))
+    monkeypatch.setattr(sys, "argv", started(program, "batch-pos"))
+
+    with environment({}):
+        glue.main()
+
+    streaming = next(each for each in program.resources if each.type == "pulumi-python:dynamic:Resource")
+    [defaults] = json.loads(streaming.at("configuration"))["applicationConfiguration"]
+    assert named == [defaults["properties"]["spark.emr-serverless.driverEnv.LAKEHOUSE_CODE_VERSION"]]
 
 
 def test_maintenance_keeps_what_the_estate_says_can_be_read_back(program: Program) -> None:

@@ -24,7 +24,7 @@ from lakehouse.kpis import KPIS
 from lakehouse.layout import Layout
 from lakehouse.schemas import struct_type
 from lakehouse.settings import CONTRACTS, Settings
-from runtime.commits import CODE_VERSION
+from runtime.commits import code_version
 from runtime.lineage import Counts, Lineage, TableInput, read_lineage
 from runtime.manifests import CataloguedPartitions
 from runtime.tables import ensure_table, table_version
@@ -199,7 +199,7 @@ def test_commits_say_which_silver_versions_they_are_made_of(lake: Lake) -> None:
         job="gold",
         query=FUNNEL,
         batch=1,
-        code=CODE_VERSION,
+        code=code_version(),
         contract=lake.contracts[FUNNEL].version,
         inputs=(TableInput(SPEND, 2, 3),),
         counts=Counts(read=2),
