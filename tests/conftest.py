@@ -1,5 +1,6 @@
 """What all tests share: one emulator and one Spark session for the whole run, each only if a test asks for it."""
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -49,3 +50,17 @@ def spark(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     session = create_session("tests", Settings(root=str(folder / "lake"), state_directory=folder))
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_tables() -> Iterator[None]:
+    """Delta keeps the state of each table that it has read for an hour, and Python whatever frames no collection has
+    come to: of the hundreds of tables that tests make, that fills the session's heap.
+    """
+    yield
+    session = SparkSession.getActiveSession()
+    if session is not None:
+        gc.collect()
+        jvm = session._jvm
+        assert jvm is not None
+        jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
