@@ -13,11 +13,13 @@ from lakehouse.layout import spark_path
 APP_ID = "spark.databricks.delta.write.txnAppId"
 VERSION = "spark.databricks.delta.write.txnVersion"
 METADATA = "spark.databricks.delta.commitInfo.userMetadata"
+# Read once: it is looked up in the installation's files.
+PACKAGE_VERSION = version("shopware-lakehouse")
 
 
 def code_version() -> str:
     """Which code writes, for lineage: LAKEHOUSE_CODE_VERSION, as the estate sets it, else the package's version."""
-    return os.environ.get("LAKEHOUSE_CODE_VERSION") or version("shopware-lakehouse")
+    return os.environ.get("LAKEHOUSE_CODE_VERSION") or PACKAGE_VERSION
 
 
 def last_transaction(spark: SparkSession, uri: str, app_id: str) -> int | None:
