@@ -1,6 +1,7 @@
 """The whole program without an engine: mocks that answer with plausible ARNs and record every resource."""
 
 import functools
+import gc
 import importlib.util
 import json
 from collections.abc import Callable, Mapping
@@ -145,22 +146,31 @@ def stack_configuration(stack: str) -> dict[str, str]:
 
 def recorded(stack: str, **sections: Mapping[str, Any] | str) -> Program:
     """What the program declares for a committed stack; `switches={"warehouse": True}` changes parts of a section,
-    a text a whole value.
+    a text a whole value. The same question is answered once a run.
     """
     configuration = stack_configuration(stack)
     for name, values in sections.items():
         key = f"{PROJECT}:{name}"
         given = values if isinstance(values, str) else {**json.loads(configuration.get(key, "{}")), **values}
-        configuration[key] = given if isinstance(given, str) else json.dumps(given)
-    recorder = Recorder()
-    pulumi.runtime.set_mocks(recorder, project=PROJECT, stack=stack, preview=False, monitor=_Monitor(recorder))
-    pulumi.runtime.set_all_config(configuration)
-    with patch.object(pulumi, "export", recorder.export):
-        pulumi.runtime.test(declaration())()  # type: ignore[no-untyped-call]
-    return Program(recorder.resources, recorder.outputs)
+        configuration[key] = given if isinstance(given, str) else json.dumps(given, sort_keys=True)
+    return _declared(stack, tuple(sorted(configuration.items())))
 
 
 @functools.cache
+def _declared(stack: str, configuration: tuple[tuple[str, str], ...]) -> Program:
+    recorder = Recorder()
+    pulumi.runtime.set_mocks(recorder, project=PROJECT, stack=stack, preview=False, monitor=_Monitor(recorder))
+    pulumi.runtime.set_all_config(dict(configuration))
+    # Half a million objects come and stay: looking for garbage among them would take a third of the time.
+    gc.disable()
+    try:
+        with patch.object(pulumi, "export", recorder.export):
+            pulumi.runtime.test(declaration())()  # type: ignore[no-untyped-call]
+    finally:
+        gc.enable()
+    return Program(recorder.resources, recorder.outputs)
+
+
 def with_everything(stack: str) -> Program:
     """A committed stack with every feature switched on, so that no rule passes because there is nothing to look at."""
     return recorded(stack, switches={"warehouse": True, "fan_out": True, "object_lock": True})
