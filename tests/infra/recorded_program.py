@@ -74,6 +74,7 @@ class Recorder(pulumi.runtime.Mocks):
         self.kept: set[tuple[str, str]] = set()
         self.after: dict[tuple[str, str], frozenset[str]] = {}
         self.replaced_by: dict[tuple[str, str], frozenset[str]] = {}
+        self.ignored: dict[tuple[str, str], frozenset[str]] = {}
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         """The resource with its inputs as outputs, an id and an ARN."""
@@ -86,7 +87,10 @@ class Recorder(pulumi.runtime.Mocks):
         key = (args.typ, args.name)
         after, replaced_by = self.after.get(key, frozenset()), self.replaced_by.get(key, frozenset())
         adopted = args.resource_id or ""
-        self.resources.append(Declared(*key, args.inputs, identity, key in self.kept, adopted, after, replaced_by))
+        ignored = self.ignored.get(key, frozenset())
+        self.resources.append(
+            Declared(*key, args.inputs, identity, key in self.kept, adopted, after, replaced_by, ignored)
+        )
         return identity, outputs
 
     def export(self, name: str, value: Any) -> None:
@@ -110,6 +114,7 @@ class _Monitor(MockMonitor):
             recorder.kept.add(key)
         recorder.after[key] = frozenset(_label(urn) for urn in request.dependencies)
         recorder.replaced_by[key] = frozenset(request.replaceOnChanges)
+        recorder.ignored[key] = frozenset(request.ignoreChanges)
         return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
 
