@@ -126,20 +126,25 @@ def _storage(contracts: Contracts, config: EstateConfig, load: Load) -> list[Lin
     gigabytes = (_gigabytes(load) + load.file_gb_a_day * 30) * STORED_SHARE
     kept, fresh = MONTHS_KEPT, min(MONTHS_KEPT, config.retention.bronze_to_infrequent_access / 30)
     copies = 2 if config.switches.archive else 1
+    proof = _proof(contracts, config, load, gigabytes, fresh)
     lines = [
         Line("storage", "silver, archive and recent bronze", gigabytes * (copies * kept + fresh), "S3 Standard"),
         Line("storage", "older bronze", gigabytes * (kept - fresh), "S3 Standard-IA"),
-        *_proof(contracts, config, load, gigabytes, fresh),
+        *proof,
     ]
     if config.switches.streaming_jobs:
         batches = _batches(contracts, config, load)
         looks = (len(contracts.sources) + GOLD_FEEDS) * SECONDS / max(1.0, config.compute.trigger_seconds)
+        requests = (
+            looks
+            + batches * (PUTS_A_BATCH + GETS_A_BATCH)
+            + sum(line.amount for line in proof if line.price == "S3 GET")
+        )
         lines += [
             Line("storage", "queries that look for news", looks, "S3 PUT or LIST"),
             Line("storage", "writes of micro-batches", batches * PUTS_A_BATCH, "S3 PUT or LIST"),
             Line("storage", "reads of micro-batches", batches * GETS_A_BATCH, "S3 GET"),
-            Line("storage", "access logs", _kept_bytes(config, looks + batches * (PUTS_A_BATCH + GETS_A_BATCH),
-                                                       ACCESS_LOG_BYTES), "S3 Standard"),
+            Line("storage", "access logs", _kept_bytes(config, requests, ACCESS_LOG_BYTES), "S3 Standard"),
         ]  # fmt: skip
     return lines
 
