@@ -183,7 +183,7 @@ class EstateConfig(Section):
         {}, description="Teams that see only the rows of some regions: team to regions, as the stores have them."
     )
     auditors: tuple[Arn, ...] = Field((), description="IAM roles that may take the auditors' role; none: nobody.")
-    monthly_budget_usd: int = Field(800, ge=1, description="The budget behind the cost alerts.")
+    monthly_budget_usd: int = Field(820, ge=1, description="The budget behind the cost alerts.")
     redshift_base_capacity: Annotated[Literal[4, 8, 16, 32, 64, 128], BeforeValidator(number)] = Field(
         8, description="RPUs of the warehouse."
     )
