@@ -65,6 +65,12 @@ def read_groups(
                 yield from _read_file(area, file, index, now)
 
 
+def read_files(area: LandingArea, files: list[LandingFile], now: datetime) -> Iterator[pa.RecordBatch]:
+    """The rows of some files, one after the other, in this process."""
+    for index, file in enumerate(files):
+        yield from _read_file(area, file, index, now)
+
+
 def _read_file(area: LandingArea, file: LandingFile, index: int, now: datetime) -> Iterator[pa.RecordBatch]:
     rows = read_rows(file.record_path, area.chunks(file), file.size)
     while part := _part(rows):
