@@ -22,6 +22,7 @@ from lakehouse.errors import LakehouseError
 from lakehouse.layout import Layout, spark_path
 from runtime.commits import code_version, transaction
 from runtime.failpoints import failpoint
+from runtime.leases import LeaseLostError
 from runtime.lineage import Counts, FileInput, Lineage
 from runtime.tables import ensure_table
 
@@ -78,13 +79,13 @@ class BronzeTable:
         return -1 if found is None else found
 
     def append(self, batch: int, files: list[LandingFile]) -> Appended:
-        """Reads the files and appends their rows in one commit. Raises IngestError if that fails."""
+        """Reads the files and appends their rows in one commit. Raises IngestError if that fails, and LeaseLostError."""
         try:
             if sum(file.size for file in files) <= READ_HERE:
                 return self._append_here(batch, files)
             return self._append_on_executors(batch, files)
         except (LakehouseError, BotoCoreError, ClientError, OSError, PySparkException, Py4JError) as error:
-            if isinstance(error, IngestError):
+            if isinstance(error, IngestError | LeaseLostError):
                 raise
             raise IngestError(f"batch {batch} of {self._source} was not taken in: {_reason(error)}") from error
 

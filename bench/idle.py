@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from bench.result import Goal, Result, Table
 from bench.stream_run import stream_all
-from lakehouse import gold
 from lakehouse.contracts import load_contracts
+from lakehouse.kpi_tables import TABLES
 from lakehouse.settings import CONTRACTS, Settings
 from local.stack_resources import SHARDS
 from runtime.delta_log import DeltaLog
@@ -134,6 +134,6 @@ def _versions(settings: Settings) -> dict[str, int]:
     contracts = load_contracts(CONTRACTS)
     names = [f"{layer}.{source}" for source in contracts.sources for layer in ("bronze", "rejected")]
     names += [f"silver.{contracts.silver_of(source).name}" for source in contracts.sources]
-    names += [f"gold.{table}" for table in gold.TABLES]
+    names += [f"gold.{table}" for table in TABLES]
     newest = {name: DeltaLog(settings.root, name).newest() for name in names}
     return {name: version for name, version in newest.items() if version is not None}

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from bench.result import Table
 from bench.stream_run import GOLD, SILVER, NotThroughError, StreamRun
-from bench.web_events import step
-from bench.web_lake import SOURCE
+from bench.web_events import SOURCE, step
 from local.repeating import Repeating
 from local.sql import Lake
 from runtime.delta_log import DeltaLog

@@ -16,8 +16,7 @@ import boto3
 import psutil
 
 from bench.ministack import MiniStack, ministack
-from bench.web_events import event
-from bench.web_lake import PRODUCTS, SOURCE
+from bench.web_events import PRODUCTS, SOURCE, event
 from lakehouse.settings import CONTRACTS, Settings
 from local import stack
 from local.demo.jobs import Job, Jobs

@@ -25,7 +25,7 @@ from runtime.storage import Storage
 from runtime.tables import ensure_table
 from runtime.upkeep import Upkeep
 from streaming.epoch_reader import EpochReader
-from streaming.handover import Handed
+from streaming.handover import Continuity, Handed
 from streaming.kinesis_options import KinesisOptions
 from streaming.ledger import ANEW, Ledger, LedgerError
 from streaming.shards import Kind, Offset, Position
@@ -102,6 +102,7 @@ class BronzeStream:
         self.restores = Restores(self._log)
         self._settings = settings
         self._first = True
+        self._continuity = Continuity()
 
     def append(self, batch: int) -> Handed | None:
         """Brings one micro-batch of the Kinesis source into the table, once; gives what it added.
@@ -114,7 +115,7 @@ class BronzeStream:
         """
         failpoint("bronze.started")
         # 1
-        self.table.refresh()
+        self._continuity.found(self.table.refresh())
         self.restores.refuse()
         if self._first and self._is_over(batch):
             self._first = False
@@ -132,7 +133,7 @@ class BronzeStream:
         if ranges or gaps:
             rows = envelope(records, datetime.now(UTC))
             version = self.table.append(rows, {self._app_id(): batch}, lineage(self.source, batch, ranges, gaps))
-            handed = Handed(self.name, self.table.id, version, version, rows)
+            handed = Handed(self.name, self.table.id, self._continuity.changed(version), version, rows)
         failpoint("bronze.after_commit")
         self._first = False
         log.info("%s batch %d: %d records", self.name, batch, records.num_rows)
@@ -140,7 +141,9 @@ class BronzeStream:
 
     def keep_up(self) -> None:
         """What the owner does for its table now and then."""
-        self._upkeep.run()
+        self._continuity.found(self.table.version)
+        if self._upkeep.run():
+            self._continuity.unchanged(self.table.version)
 
     def planned(self) -> int:
         """The last batch that the checkpoint plans; -1 for a new one.

@@ -43,8 +43,7 @@ def declarations(
     """
     _refuse_unknown(layer)
     flow = flow_of(settings, contracts, layer, stopped)
-    for table in flow.silver:
-        table.ensure()
+    flow.ensure_silver()
     seconds = 0.0 if drain else settings.trigger_seconds
     above = seconds if layer != "all" or drain else max(seconds, CATCH_UP_SECONDS)
     found: list[Declaration] = []
@@ -53,11 +52,11 @@ def declarations(
     if flow.silver:
         names = tuple(table.name for table in flow.silver)
         below = [table.bronze_uri for table in flow.silver]
-        found.append(_following(spark, "silver", names, below, flow.follow_bronze, above, stage=1))
+        found.append(_following(spark, "silver", names, below, flow.ensure_silver, flow.follow_bronze, above, stage=1))
     if flow.gold:
         names = tuple(table.name for table in flow.gold)
         below = sorted({uri for table in flow.gold for uri in table.silver.values()})
-        found.append(_following(spark, "gold", names, below, flow.follow_silver, above, stage=2))
+        found.append(_following(spark, "gold", names, below, flow.ensure_gold, flow.follow_silver, above, stage=2))
     return found
 
 
@@ -134,17 +133,21 @@ def _following(
     name: str,
     tables: Sequence[str],
     below: Sequence[str],
+    ensure: Callable[[], None],
     follow: Callable[[], None],
     seconds: float,
     stage: int,
 ) -> Declaration:
-    """A query that looks at the logs of the tables `below` and calls `follow` when one of them has a new version."""
+    """A query that looks at the logs of the tables `below` and calls `follow` when one of them has a new version.
+
+    `ensure` raises at its start what no restart would mend.
+    """
 
     def run(_: DataFrame, batch: int) -> None:
         follow()
-        failpoint(f"{name}.done")
 
     def start() -> StreamingQuery:
+        ensure()
         spark.dataSource.register(TableVersions)
         versions = spark.readStream.format("table_versions").option("tables", json.dumps(list(below))).load()
         writer = versions.writeStream.queryName(name).foreachBatch(run)

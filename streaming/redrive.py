@@ -84,7 +84,8 @@ def redrive(
     notes.put_if_absent(f"{name}.done", b"")
     again = table.rejected.read(["record_id"], f"batch = '{batch.tag}'")["record_id"]
     tried = pc.count_distinct(old["record_id"]).as_py()
-    return Redriven(tried, tried - pc.sum(pc.is_in(old["record_id"].unique(), again.unique())).as_py())
+    failed = pc.sum(pc.is_in(old["record_id"].unique(), again.unique())).as_py() or 0
+    return Redriven(tried, tried - failed)
 
 
 def _take_out(table: SilverTable, old: pa.Table, batch: Batch) -> None:

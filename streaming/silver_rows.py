@@ -98,7 +98,7 @@ class SilverRows:
         since = newest - int(((group.gap if group else WITHOUT_GROUPS) + MARGIN).total_seconds() * MICROSECONDS)
         recent = RecentRows(self._silver, since)
         columns = dict.fromkeys([*self._silver.identity, *self._columns])
-        recent.add(self._table.read([*columns], f"{_column(time)} >= {self._literal(since)}"))
+        recent.add(self._table.read([*columns], f"{column(time)} >= {self._literal(since)}"))
         return recent
 
     def _read_groups(self, windows: Mapping[str, Span]) -> pa.Table:
@@ -110,9 +110,9 @@ class SilverRows:
         ]
         return rows.filter(pa.array(within, pa.bool_()))
 
-    def _read(self, times: Iterable[tuple[int, int]], column: str | None, values: set[Any]) -> pa.Table:
-        """Whole rows within windows of event time whose `column` has one of the values; may give others too."""
-        time = _column(str(self._silver.event_time))
+    def _read(self, times: Iterable[tuple[int, int]], name: str | None, values: set[Any]) -> pa.Table:
+        """Whole rows within windows of event time whose column `name` has one of the values; may give others too."""
+        time = column(str(self._silver.event_time))
         windows = _merged(times)
         scope = " OR ".join(
             f"({time} >= {self._literal(first)} AND {time} <= {self._literal(last)})" for first, last in windows
@@ -120,16 +120,14 @@ class SilverRows:
         predicate = f"({scope})"
         if "month" in self._silver.partitions:
             months = sorted({month for first, last in windows for month in _months(first, last)})
-            predicate += f" AND {_column('month')} IN ({', '.join(map(_text, months))})"
-        if column is not None and len(values) <= MOST_VALUES and all(isinstance(each, str) for each in values):
-            predicate += f" AND {_column(column)} IN ({', '.join(map(_text, sorted(values)))})"
+            predicate += f" AND {column('month')} IN ({', '.join(map(literal, months))})"
+        if name is not None and len(values) <= MOST_VALUES and all(isinstance(each, str) for each in values):
+            predicate += f" AND {column(name)} IN ({', '.join(map(literal, sorted(values)))})"
         return self._table.read(self._silver.column_names, predicate)
 
     def _literal(self, time: int) -> str:
-        moment = EPOCH + timedelta(microseconds=time)
-        if self._silver.column(str(self._silver.event_time)).type == "date":
-            return f"DATE '{moment:%Y-%m-%d}'"
-        return f"TIMESTAMP '{moment:%Y-%m-%d %H:%M:%S.%f}'"
+        is_date = self._silver.column(str(self._silver.event_time)).type == "date"
+        return f"DATE '{EPOCH + timedelta(microseconds=time):%Y-%m-%d}'" if is_date else timestamp(time)
 
 
 def _newest(table: OwnedTable, time: str) -> int | None:
@@ -164,9 +162,16 @@ def _months(first: int, last: int) -> list[str]:
     return found
 
 
-def _column(name: str) -> str:
+def column(name: str) -> str:
+    """The column as SQL names it."""
     return f'"{name}"'
 
 
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
+def timestamp(time: int) -> str:
+    """A time in microseconds since 1970 as SQL."""
+    return f"TIMESTAMP '{EPOCH + timedelta(microseconds=time):%Y-%m-%d %H:%M:%S.%f}'"
+
+
+def literal(value: object) -> str:
+    """A text or a number as SQL."""
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)

@@ -84,7 +84,7 @@ class SourceTables:
         What waits in rejected for a reference row takes no part: silver is what the other records make.
         """
         in_silver, in_rejected = self._at("silver", pins.silver), self._at("rejected", pins.rejected)
-        records = self._enriched(self._at("bronze", pins.bronze), waiting(in_silver, in_rejected))
+        records = self._enriched(self._at("bronze", pins.bronze), waiting(in_rejected))
         recomputed = silver_at_once(_competing(records), self.silver)
         return Frames(
             expected(records, recomputed, _sitting_out(records), self.silver), in_silver, in_rejected, in_silver
@@ -99,7 +99,7 @@ class SourceTables:
         """
         in_silver, in_rejected = self._at("silver", now.silver), self._at("rejected", now.rejected)
         past, feed = self._at("silver", before.silver), self._changes(before.silver, now.silver)
-        waits = cached(waiting(in_silver, in_rejected))
+        waits = cached(waiting(in_rejected))
         # 1
         new = self._new_records(before.bronze, now.bronze)
         taken = self._taken_in(new, past, waits, waits.limit(0))

@@ -49,6 +49,10 @@ class DeltaRs:
         """Writes a checkpoint of a version of the log, from which readers start."""
         self._at(version).create_checkpoint()
 
+    def clean_log(self, version: int) -> None:
+        """Removes versions that are older than the table's `delta.logRetentionDuration` and in a checkpoint."""
+        self._at(version).cleanup_metadata()
+
     def _at(self, version: int) -> DeltaTable:
         handle = self._newest()
         if handle.version() > version:

@@ -50,10 +50,7 @@ class Outcome:
     @property
     def changes(self) -> pa.Table:
         """The rows that silver gains (`_sign` 1) and loses (-1)."""
-        signed = [(self.inserts, 1), (self.new, 1), (self.old, -1)]
-        return pa.concat_tables(
-            rows.append_column("_sign", pa.repeat(pa.scalar(sign, pa.int8()), rows.num_rows)) for rows, sign in signed
-        )
+        return signed(self.inserts, self.old, self.new)
 
 
 def settle_batch(
@@ -92,6 +89,14 @@ def settle_batch(
         candidates.num_rows,
         Counter({str(rule): number for rule, number in rules.items()}),
         drift.counted(map(str, fields)),
+    )
+
+
+def signed(inserts: pa.Table, old: pa.Table, new: pa.Table) -> pa.Table:
+    """Rows that come, and rows that change before and after, with `_sign`: 1 for what is there afterwards, else -1."""
+    parts = [(inserts, 1), (new, 1), (old, -1)]
+    return pa.concat_tables(
+        rows.append_column("_sign", pa.repeat(pa.scalar(sign, pa.int8()), rows.num_rows)) for rows, sign in parts
     )
 
 

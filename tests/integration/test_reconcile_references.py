@@ -7,7 +7,6 @@ import pytest
 
 from batch.reconciliation import reconcile as reconciling
 from batch.reconciliation.report import Report
-from batch.reconciliation.sources import Sample
 from local.oracle.deliveries import DeliveredRecord
 from streaming.redrive import redrive
 from tests.integration.queried_lake import DAY, QueriedLake, found, later, sale
@@ -106,8 +105,6 @@ def test_records_that_wait_for_a_redrive_change_nothing_around_them(lake: Querie
     waiting(lake)
     report = lake.reconciled("pos", "web_logs")
     assert (found(report), report.redrivable) == ([], {"pos": 3, "web_logs": 1})
-    sampled = lake.reconciled("pos", "web_logs", sample=Sample(0.9999, 1))
-    assert (found(sampled), sampled.redrivable) == ([], {"pos": 3, "web_logs": 1})
     since = lake.reconciled("pos", since=2)
     assert (found(since), since.redrivable) == ([], {"pos": 2})
     assert found(lake.reconciled("web_logs", since=2)) == []
@@ -121,7 +118,7 @@ def test_records_that_wait_for_a_redrive_change_nothing_around_them(lake: Querie
 def test_a_redrive_since_then_is_proved_like_new_records(lake: QueriedLake) -> None:
     waiting(lake)
     for source in ("pos", "web_logs"):
-        redrive(lake.spark, lake.settings, lake.contracts, source)
+        redrive(lake.settings, lake.contracts, source)
     whole = lake.reconciled("pos", "web_logs")
     assert (found(whole), whole.redrivable) == ([], {})
     for since in (1, 2):

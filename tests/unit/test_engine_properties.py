@@ -1,0 +1,51 @@
+"""The silver batch is a function of the records, on a lake that is nothing but rows in memory: fast enough for hundreds
+of deliveries of each source, in any order and any batches. `test_silver_batches.py` has the same on real tables.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from local.oracle.deliveries import DeliveredRecord
+from tests.unit.memory_lake import MemoryLake, RememberingLake
+from tests.unit.test_silver_batches import MAKE, deliveries
+
+EXAMPLES = 150
+RECORDS = 25
+
+
+def in_batches(lake: MemoryLake, delivered: Sequence[DeliveredRecord], cuts: Sequence[int]) -> None:
+    for start, end in pairwise([0, *cuts, len(delivered)]):
+        lake.process(delivered[start:end])
+
+
+@pytest.mark.parametrize("source", MAKE)
+@given(seed=st.integers(0, 2**32), batches=st.integers(1, 6), identities=st.integers(0, 12), groups=st.integers(0, 3))
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+def test_any_order_and_any_batches_give_what_one_batch_gives_with_and_without_a_memory(
+    source: str, seed: int, batches: int, identities: int, groups: int
+) -> None:
+    random = Random(seed)
+    delivered = deliveries(source, random, number=RECORDS)
+    shuffled = random.sample(delivered, len(delivered))
+    cuts = sorted(random.sample(range(1, len(shuffled)), batches))
+    whole, parts = MemoryLake(source), RememberingLake(source, identities, groups)
+    if seed % 2:
+        parts = MemoryLake(source)
+
+    whole.process(delivered)
+    in_batches(parts, shuffled, cuts)
+
+    assert parts.rows == whole.rows
+    assert sorted(each["record_id"] for each in parts.rejected) == sorted(each["record_id"] for each in whole.rejected)
+    assert [str(each) for each in parts.compared(delivered).differences] == []
