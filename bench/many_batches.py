@@ -47,7 +47,9 @@ def run(quick: bool, folder: Path) -> Result:
             most_files = max(most_files, *files.values())
             log = max(_log_length(lake.layout, name) for name in WATCHED)
             recent = statistics.median(walls[-min(every, 100) :])
-            rows.append((f"{done:,}", f"{1000 * recent:.0f}", f"{memory[-1]:,.0f}", *map(str, files.values()), f"{log}"))
+            rows.append(
+                (f"{done:,}", f"{1000 * recent:.0f}", f"{memory[-1]:,.0f}", *map(str, files.values()), f"{log}")
+            )
     early = walls[100:200] if number > 400 else walls[number // 4 : number // 2]
     late = walls[-100:] if number > 400 else walls[-number // 4 :]
     ratio, growth = statistics.median(late) / statistics.median(early), memory[-1] / memory[len(memory) // 2]
@@ -56,7 +58,7 @@ def run(quick: bool, folder: Path) -> Result:
         title=f"{thousands(number)} small batches one after the other",
         method=(
             f"{EVENTS} web events a batch (1 % corrected, 1 % again), through all layers by `Flow`, with what the "
-            f"queries do between batches at default settings: every {LOOK_EVERY} batches silver and gold are looked at, "
+            f"queries do between them at default settings: every {LOOK_EVERY} batches silver and gold are looked at, "
             "compacted when due, their logs cleaned. The seconds of a batch have all of that in them. Log: entries in "
             "`_delta_log` of the table that has most; retention keeps a week, and the run is shorter."
         ),

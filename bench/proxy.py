@@ -63,7 +63,7 @@ class CountingProxy:
                 self.end_headers()
                 self.wfile.write(content)
 
-            do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _pass_on
+            do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _pass_on  # noqa: N815
 
             def log_message(self, format: str, *arguments: Any) -> None:
                 """Nothing: the count is what is wanted."""

@@ -17,7 +17,7 @@ from bench.result import Goal, Result, Table, thousands
 from bench.web_events import PRODUCTS, SOURCE
 from bench.web_silver import QUICK_SIZES, SIZES, WebSilver
 from lakehouse.engine.batch import Outcome
-from lakehouse.engine.schemas import arrow_schema, envelope_schema
+from lakehouse.engine.schemas import envelope_schema
 from lakehouse.layout import Layout
 from streaming.references import References
 from streaming.silver import Batch, SilverTable

@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from lakehouse.contracts import Contracts
+from lakehouse.engine.enrich import values
 from lakehouse.engine.schemas import TIMESTAMP, envelope_schema
 from lakehouse.layout import Layout, spark_path
 from lakehouse.settings import Settings
@@ -41,11 +42,10 @@ def envelope(records: pa.Table, ingested_at: datetime) -> pa.Table:
     Takes the columns of the Kinesis source. Data that is no UTF-8 becomes base64, marked in `payload_encoding`.
     """
     count = records.num_rows
-    parts = [records["stream"], records["shard_id"], records["sequence_number"]]
-    record_id = pc.binary_join_element_wise(*parts, "/")
+    record_id = _joined(records["stream"], records["shard_id"], records["sequence_number"])
     inside = records["sub_sequence_number"]
     if inside.null_count < count:
-        within = pc.binary_join_element_wise(record_id, inside.cast(pa.string()), "/")
+        within = _joined(record_id, inside.cast(pa.string()))
         record_id = pc.if_else(pc.is_null(inside), record_id, within)
     payload, encoding = _as_text(records["data"])
     return pa.table(
@@ -61,12 +61,18 @@ def envelope(records: pa.Table, ingested_at: datetime) -> pa.Table:
     )
 
 
+def _joined(*parts: Any) -> Any:
+    """Columns of text as one, with a slash between; the stubs of Arrow refuse a separator."""
+    join: Any = pc.binary_join_element_wise
+    return join(*parts, "/")
+
+
 def _as_text(data: "pa.ChunkedArray[Any]") -> "tuple[Any, Any]":
     """Payloads and how they are written: as they are where all of them are UTF-8, which is looked at as a whole."""
     try:
         return data.cast(pa.string()), pa.repeat(pa.scalar("utf8"), len(data))
     except pa.ArrowInvalid:
-        found = [_text(each) for each in data.to_pylist()]
+        found = [_text(each) for each in values(data)]
         payloads, encodings = zip(*found, strict=True)
         return pa.array(payloads, pa.string()), pa.array(encodings, pa.string())
 
@@ -234,11 +240,11 @@ def last_records(spark: SparkSession, uri: str, stream: str) -> dict[str, Positi
 def shard_ranges(records: pa.Table) -> tuple[ShardInput, ...]:
     """What came from each shard: its first and last sequence number, and how many records."""
     found = []
-    for shard in sorted(records["shard_id"].unique().to_pylist()):
-        of_shard = records.filter(pc.equal(records["shard_id"], shard))
-        sequences = of_shard["sequence_number"].to_pylist()
-        first, last = (choose(sequences, key=lambda each: (len(each), each)) for choose in (min, max))
-        found.append(ShardInput(of_shard["stream"][0].as_py(), shard, first, last, of_shard.num_rows))
+    for shard in sorted(set(values(records["shard_id"]))):
+        of_shard = records.filter(pc.equal(records["shard_id"], pa.scalar(shard)))
+        stream, sequences = values(of_shard["stream"])[0], values(of_shard["sequence_number"])
+        first, last = (str(choose(sequences, key=lambda each: (len(each), each))) for choose in (min, max))
+        found.append(ShardInput(stream, shard, first, last, of_shard.num_rows))
     return tuple(found)
 
 

@@ -79,7 +79,7 @@ class LateReferences:
     def _again(
         self, name: str, changed: pa.Table, silver: OwnedTable, connection: duckdb.DuckDBPyConnection
     ) -> tuple[pa.Table, pa.Table]:
-        """The silver rows that changed reference rows govern, as they are and as they will be, those only that differ."""
+        """The silver rows that changed reference rows govern and that differ, as they are and as they will be."""
         none = silver.schema.empty_table().select(list(self._silver.column_names))
         if not changed.num_rows:
             return none, none

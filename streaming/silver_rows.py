@@ -93,6 +93,8 @@ class SilverRows:
     def _load(self) -> RecentRows:
         group, time = self._silver.group, str(self._silver.event_time)
         newest = _newest(self._table, time)
+        if newest is None and self._table.files():
+            return RecentRows(self._silver, horizon=2**62)  # no statistics: nothing is known but what files say
         if newest is None:
             return RecentRows(self._silver, horizon=-(2**62))
         since = newest - int(((group.gap if group else WITHOUT_GROUPS) + MARGIN).total_seconds() * MICROSECONDS)
@@ -131,7 +133,7 @@ class SilverRows:
 
 
 def _newest(table: OwnedTable, time: str) -> int | None:
-    """The highest event time that the statistics of the table's files allow, in microseconds; None: no rows."""
+    """The highest event time that the statistics of the table's files tell of, in microseconds; None where none do."""
     bounds = [str(file.stats["maxValues"][time]) for file in table.files() if time in file.stats.get("maxValues", {})]
     if not bounds:
         return None

@@ -12,6 +12,7 @@ from lakehouse.delta.manifests import FOLDER, write_manifests
 from lakehouse.delta.store import TableStore, storage_options
 from lakehouse.delta.table import CommitConflictError, OwnedTable
 from lakehouse.settings import Settings
+from local.stress.proxy import Proxy
 from tests.unit.delta_tables import KEY, NOTHING, PARTITIONS, SCHEMA, SILVER, row, rows_of, sorted_rows, table_of
 
 
@@ -52,6 +53,18 @@ def test_a_table_in_a_bucket(
     with pytest.raises(CommitConflictError):
         table.append(rows_of([60]), {}, "")
     assert sorted_rows(again.read(SCHEMA.names)) == expected
+
+
+def test_a_store_that_answers_late_holds_up_no_other_thread(bucket: str, emulator: Settings) -> None:
+    """The store is a thread of this process here: were it held up, it could not answer."""
+    with Proxy(os.environ["AWS_ENDPOINT_URL"]) as store:
+        uri = f"s3://{bucket}/t"
+        options = storage_options(uri, store.endpoint, emulator.region)
+        table = OwnedTable.ensure(uri, SCHEMA, PARTITIONS, SILVER, options)
+        table.append(rows_of(range(9)), {}, "")
+        assert table.read(["id"], "number > 3").num_rows == 5
+        table.overwrite_where("id = 'r00001'", NOTHING, {}, "")
+        assert table.read(["id"]).num_rows == 8
 
 
 def test_of_writers_at_once_each_version_is_of_one(bucket: str, options: dict[str, str]) -> None:

@@ -119,7 +119,7 @@ def test_what_was_done_behind_the_jobs_backs_is_found_with_the_commit_that_did_i
     by_key = {(each.kind, each.key): each for each in report.shown}
     deleted = by_key["lost", "pos/shard-0/5"].commits
     assert "DELETE by something else than the lake's jobs" in deleted[0]
-    assert "silver batch 0 from bronze.pos 0..1" in deleted[1]
+    assert "silver batch 1 from bronze.pos 0..1" in deleted[1]
     cent = by_key["value", "pos/shard-0/7"]
     assert (cent.column, "UPDATE by something else than the lake's jobs" in cent.commits[0]) == ("unit_price", True)
     gold = [each for each in report.shown if each.table == "gold.sales_kpis"]

@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 from batch import glue
 from batch.reconciliation import reconcile as reconciling
 from batch.reconciliation.pins import GoldPins, SourcePins
-from batch.reconciliation.reconcile import Scope
+from batch.reconciliation.reconcile import Scope, reconcile
 from batch.reconciliation.report import Report
 from lakehouse.contracts import Contracts
 from lakehouse.errors import LakehouseError
@@ -45,11 +45,10 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[dict[str, Any]
 @pytest.fixture
 def daily_job(lake: QueriedLake, monkeypatch: pytest.MonkeyPatch) -> QueriedLake:
     """A lake whose daily job runs in the tests' session, and proves two sources and one gold table."""
-    real = glue.reconcile
 
     def of_two(spark: SparkSession, root: str, contracts: Contracts, scope: Scope) -> Report:
         assert scope == Scope(contracts.sources)
-        return real(spark, root, contracts, Scope(("pos", "web_logs")))
+        return reconcile(spark, root, contracts, Scope(("pos", "web_logs")))
 
     class Session:
         def __init__(self, *_: object) -> None:
@@ -91,7 +90,7 @@ def test_the_command_prints_what_differs_with_its_commits_and_exits_1(lake: Quer
     assert "silver.validated_pos version 4" in lines[t1 + 1]
     assert FOREIGN in lines[t6 + 1]
     assert "silver.validated_pos version 3" in lines[t6 + 1]
-    assert "silver batch 0 from bronze.pos 0..1" in lines[t6 + 2]
+    assert "silver batch 1 from bronze.pos 0..1" in lines[t6 + 2]
     assert lines[-1] == "2 differences"
     assert MAIL not in done.stdout + done.stderr
 

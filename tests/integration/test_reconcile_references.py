@@ -60,25 +60,30 @@ def test_reference_data_delivered_again_hides_no_changed_value(lake: QueriedLake
     assert (report.differences, report.late_references) == (7, {})
 
 
-def test_a_late_reference_row_explains_what_it_replaced_and_nothing_else(lake: QueriedLake) -> None:
+def test_a_late_reference_row_is_waited_for_and_then_seen_in_every_row(lake: QueriedLake) -> None:
     lake.deliver(later("products", 3, GAMES, hours=2))
     lake.drain(["products"], [])
-    lake.deliver(later("pos", 10, sale(10), hours=3))
-    lake.drain(["pos"], [])
     report = lake.reconciled("pos")
     assert (found(report), report.late_references) == ([], {"pos": 4})
-    lake.change("silver.validated_pos", "UPDATE {table} SET unit_cost = 9.99 WHERE transaction_id = 'T1'")
-    # What product A was before, in a sale that arrived when that was over.
-    old = "category = 'toys', unit_cost = 1.10"
-    lake.change("silver.validated_pos", f"UPDATE {{table}} SET {old} WHERE transaction_id = 'T10'")
-    report = lake.reconciled("pos")
-    assert cells(report) == [
-        ("value", "pos/shard-0/10", "category", "games", "toys"),
-        ("value", "pos/shard-0/10", "unit_cost", "1.0000", "1.1000"),
-        ("value", "pos/shard-0/5", "category", "games", "toys"),
-        ("value", "pos/shard-0/5", "unit_cost", "1.0000", "9.9900"),
-    ]
-    assert (report.differences, report.late_references) == (4, {"pos": 3})
+    lake.deliver(later("pos", 10, sale(10), hours=3))
+    lake.drain(["pos"], [])
+    for since in (None, 2):
+        report = lake.reconciled("pos", since=since)
+        assert (found(report), report.late_references) == ([], {})
+    lake.change(
+        "silver.validated_pos",
+        "UPDATE {table} SET unit_cost = 9.99 WHERE transaction_id = 'T1'",
+        # What product A was before, which a row may have no longer.
+        "UPDATE {table} SET category = 'toys', unit_cost = 1.10 WHERE transaction_id = 'T10'",
+    )
+    for since in (None, 2):
+        report = lake.reconciled("pos", since=since)
+        assert [each for each in cells(report) if each[0] == "value"] == [
+            ("value", "pos/shard-0/10", "category", "games", "toys"),
+            ("value", "pos/shard-0/10", "unit_cost", "1.0000", "1.1000"),
+            ("value", "pos/shard-0/5", "unit_cost", "1.0000", "9.9900"),
+        ]
+        assert report.late_references == {}
 
 
 def waiting(lake: QueriedLake) -> None:

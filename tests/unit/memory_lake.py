@@ -99,21 +99,18 @@ class MemoryLake:
 
 
 class RememberingLake(MemoryLake):
-    """Asks its memory of recent rows first, which holds very little."""
+    """Asks its memory of recent rows first, which holds very little, and nothing from before its horizon."""
 
-    def __init__(self, source: str, most_identities: int, most_groups: int) -> None:
+    def __init__(self, source: str, horizon: int, most_identities: int, most_groups: int) -> None:
         super().__init__(source)
-        self.recent = RecentRows(self.silver, BEGINNING, most_identities, most_groups)
-        self.answered = 0
+        self.recent = RecentRows(self.silver, horizon, most_identities, most_groups)
 
     def rivals(self, identities: Sequence[tuple[Any, ...]]) -> pa.Table:
         unknown = self.recent.unknown(identities)
-        self.answered += len(identities) - len(unknown)
         return super().rivals(unknown)
 
     def neighbours(self, spans: Mapping[str, Span]) -> Neighbours:
         before, unknown = self.recent.before(spans)
-        self.answered += len(spans) - len(unknown)
         if not unknown:
             return Neighbours(self.schema.empty_table(), before)
         found = super().neighbours(unknown)

@@ -63,9 +63,7 @@ def test_a_record_that_silver_holds_changes_nothing_and_is_not_rejected() -> Non
 
 def test_changes_are_signed_rows_of_silver() -> None:
     lake = MemoryLake("inventory")
-    first, second = records(
-        "inventory", stock("2010-12-01T09:00:00Z", 5, "a"), stock("2010-12-01T11:00:00Z", 0, "b")
-    )
+    first, second = records("inventory", stock("2010-12-01T09:00:00Z", 5, "a"), stock("2010-12-01T11:00:00Z", 0, "b"))
     lake.process([second])
     outcome = lake.process([first])
     changes = outcome.changes.select(["inventory_id", "previous_level", "is_stockout", "_sign"])

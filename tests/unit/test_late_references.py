@@ -52,6 +52,7 @@ class Lake:
     def __init__(self, root: Path) -> None:
         self.lake = SilverLake(root)
         self.flow = flow_of(self.lake.settings, self.lake.contracts)
+        self.flow.ensure_silver()
         self.delivered = 0
 
     def deliver(self, wave: Wave) -> None:
@@ -97,7 +98,7 @@ def test_in_order_is_what_was_meant(in_order: dict[str, list[dict[str, Any]]]) -
     ]
 
 
-@pytest.mark.parametrize("late", permutations((MOVED, DEARER, TILLS, EVENTS)), ids=lambda ws: "-".join(w[0] for w in ws))
+@pytest.mark.parametrize("late", [*permutations((MOVED, DEARER, TILLS, EVENTS))], ids=lambda ws: "-".join(w[0] for w in ws))
 def test_the_order_of_arrival_does_not_show(
     late: tuple[Wave, ...], in_order: dict[str, list[dict[str, Any]]], tmp_path: Path
 ) -> None:

@@ -13,9 +13,10 @@ import pytest
 from moto import mock_aws
 
 from lakehouse.contracts import load_contracts
+from lakehouse.delta.manifests import FOLDER
 from lakehouse.settings import CONTRACTS
 from local.sql import Lake
-from runtime.manifests import FOLDER, CataloguedPartitions, partition_values, write_manifests
+from runtime.manifests import CataloguedPartitions, partition_values, write_manifests
 from runtime.tables import open_log, open_table
 from tests.unit.oracle_deliveries import records
 from tests.unit.silver_lake import with_references

@@ -83,7 +83,7 @@ def test_what_is_no_addition_is_refused_with_column_types_and_way_out(
         f"{uri}: its contract no longer has {layer.renamed} ({layer.renamed_type}): keep columns, mark them deprecated"
     )
     new_name = "give the changed column a new name, or replay into a new table"
-    changes: "dict[str, tuple[list[pa.Field[Any]], str]]" = {
+    changes: dict[str, tuple[list[pa.Field[Any]], str]] = {
         "dropped": (without(schema, layer.renamed), gone),
         "renamed": ([*without(schema, layer.renamed), renamed], gone),
         "widened": (
@@ -116,7 +116,7 @@ def test_another_order_changes_nothing_and_an_added_column_is_null_in_the_rows_t
     uri = Layout(str(root)).table(layer.table)
     schema, partitions = agreed(contracts, layer)
     before = table_version(uri)
-    ensure_table(uri, pa.schema([*reversed(schema)]), partitions, {})
+    ensure_table(uri, pa.schema(list(schema)[::-1]), partitions, {})
     assert table_version(uri) == before
 
     files = {file for file in Path(uri).rglob("*.parquet")}

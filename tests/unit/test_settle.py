@@ -1,7 +1,7 @@
 """What rows learn from the rows before them: each settle rule on rows worked out by hand.
 
-A row `before` the rows at hand stands for all that precede them. Those here hold figures that no computation would give:
-they must be handed on as they are.
+A row `before` the rows at hand stands for all that precede them. Those here hold figures that no computation would
+give: they must be handed on as they are.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Of two attempts at one batch one counts, whoever dies or sleeps where; tables that are not what they were are refused."""
+"""Of two attempts at one batch one counts, whoever dies or sleeps where; a table that is not what it was is refused."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from deltalake import DeltaTable
 
+from lakehouse.delta.manifests import FOLDER
 from lakehouse.delta.table import CommitConflictError, OwnedTable
 from local.oracle.deliveries import DeliveredRecord
 from runtime.delta_log import DeltaLog
 from runtime.lineage import Lineage, TableInput, read_lineage
-from runtime.manifests import FOLDER, CataloguedPartitions
+from runtime.manifests import CataloguedPartitions
 from runtime.restores import RestoredTableError
 from runtime.tables import table_version
 from streaming import silver as silver_module
@@ -78,9 +79,7 @@ def dies_at(monkeypatch: pytest.MonkeyPatch, point: str) -> None:
     monkeypatch.setattr(silver_module, "failpoint", passed)
 
 
-def sleeps_before(
-    monkeypatch: pytest.MonkeyPatch, table: str, meanwhile: Callable[[], object]
-) -> Callable[[], bool]:
+def sleeps_before(monkeypatch: pytest.MonkeyPatch, table: str, meanwhile: Callable[[], object]) -> Callable[[], bool]:
     """The next write to a table waits until `meanwhile` is over; gives whether that has been."""
     slept: list[bool] = []
 

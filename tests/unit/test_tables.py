@@ -79,6 +79,6 @@ def test_an_older_version_is_read_with_the_types_of_the_table(tmp_path: Path) ->
     for number in (1, 2):
         table.append(pa.table({"id": [number], "at": [number]}).cast(SCHEMA), {}, "")
     assert [read_version(table.uri, version)["id"].to_pylist() for version in (0, 1)] == [[], [1]]
-    assert sorted(read_version(table.uri, 2)["id"].to_pylist()) == [1, 2]
+    assert set(read_version(table.uri, 2)["id"].to_pylist()) == {1, 2}
     assert read_version(table.uri, 2).schema.equals(SCHEMA)
     assert table_version(table.uri) == 2
