@@ -38,7 +38,7 @@ class Settings(BaseSettings):
     spectrum_database: str = Field(
         "", description="Glue database with the tables of manifests, whose partitions jobs keep; empty: none."
     )
-    compact_batches: int = Field(500, ge=0, description="A query compacts its table once in so many batches; 0: never.")
+    compact_batches: int = Field(20, ge=0, description="A table is compacted once in so many of its commits; 0: never.")
     time_travel_hours: float = Field(168.0, ge=168.0, description="How far back a table can be read, in hours.")
     platform: Literal["local", "emr", "glue"] = Field(
         "local", description="What runs Spark: this machine, or EMR or Glue, which set it up themselves."
