@@ -132,12 +132,12 @@ def cards(page: Page) -> dict[str, str]:
         (
             "sales",
             "Sales",
-            {"Revenue": "1,234,568", "Units sold": "12", "Average basket": "36.00", "Product conversion": "7.50 %"},
+            {"Revenue": "£1,234,568", "Units sold": "12", "Average basket": "£36.00", "Product conversion": "7.50 %"},
         ),
         (
             "finance",
             "Finance",
-            {"Gross revenue": "3,234", "Refunds": "34.25", "Discounts": "100.00", "Net sales": "3,100"},
+            {"Gross revenue": "£3,234", "Refunds": "£34.25", "Discounts": "£100.00", "Net sales": "£3,100"},
         ),
         (
             "marketing",
@@ -159,7 +159,7 @@ def cards(page: Page) -> dict[str, str]:
                 "Interactions": "5",
                 "Complaint share": "62.5 %",
                 "Time to resolution, mean": "2 h 2 min",
-                "Loyalty activity": "–",  # noqa: RUF001 (an en dash)
+                "Loyalty activity": "0",
             },
         ),
         (
@@ -168,7 +168,7 @@ def cards(page: Page) -> dict[str, str]:
             {
                 "Stock availability": "97.5 %",
                 "Stockouts": "2",
-                "Restocks": "–",  # noqa: RUF001 (an en dash)
+                "Restocks": "0",
                 "Inventory turnover": "0.025",
             },
         ),
@@ -187,22 +187,47 @@ def test_a_card_keeps_the_exact_value_at_hand(watched: Watched) -> None:
 
     values = page.locator(".card-value")
     assert [values.nth(place).get_attribute("title") for place in range(4)] == [
-        "3234.5000",
-        "34.2500",
-        "100.0000",
-        "3100.2500",
+        "£3,234.50",
+        "£34.25",
+        "£100.00",
+        "£3,100.25",
     ]
-    assert page.locator(".card-change").first.inner_text() == "2 Dec: 2,000 ▲ 62.0 %"
+    assert page.locator(".card-change").first.inner_text() == "Thu 2 Dec: £2,000 no figures for Thu 25 Nov"
 
 
 def test_the_period_can_be_shortened(watched: Watched) -> None:
     page = watched.open("finance")
     status = page.locator("#finance-status")
-    expect(status).to_contain_text("1 Dec 2010 to 2 Dec 2010")
+    expect(status).to_contain_text("1 to 2 Dec 2010")
 
     page.get_by_text("Last 7").click()
-    expect(status).to_contain_text("1 Dec 2010 to 2 Dec 2010")
-    assert cards(page)["Gross revenue"] == "3,234"
+    expect(page.locator(".card-change").first).to_have_text("no figures for 24 to 25 Nov 2010")
+    expect(status).to_contain_text("1 to 2 Dec 2010")
+    assert cards(page)["Gross revenue"] == "£3,234"
+
+    page.get_by_text("last year").click()
+    expect(page.locator(".card-change").first).to_have_text("no figures for 2 to 3 Dec 2009")
+
+
+def test_campaigns_are_listed_with_what_they_cost_and_brought(watched: Watched) -> None:
+    page = watched.open("marketing")
+
+    table = page.locator("#marketing-campaigns table tr")
+    assert [row.locator("th, td").all_inner_texts() for row in table.all()] == [
+        ["Campaign", "Spend", "Clicks", "Orders", "Revenue", "Profit", "Return on investment"],
+        ["spring", "£100.00", "7", "2", "£75.00", "-£25.00", "-25.0 %"],
+        ["All campaigns", "£100.00", "7", "2", "£75.00", "-£25.00", "-25.0 %"],
+    ]
+
+
+def test_hovering_shows_the_whole_number(watched: Watched) -> None:
+    page = watched.open("finance")
+
+    page.locator("#finance-net-daily .nsewdrag").hover(position={"x": 740, "y": 120})
+    hover = page.locator("#finance-net-daily .hoverlayer")
+    expect(hover).to_contain_text("Thu 2 Dec 2010")
+    expect(hover).to_contain_text("Gross revenue : £2,000.00")
+    expect(hover).to_contain_text("Net sales : £1,865.75")
 
 
 def test_the_pipeline_accounts_for_every_record(watched: Watched) -> None:
@@ -210,7 +235,7 @@ def test_the_pipeline_accounts_for_every_record(watched: Watched) -> None:
 
     rows = page.locator("#pipeline-balance tbody tr")
     expect(rows).to_have_count(1)
-    assert rows.first.locator("td").all_inner_texts() == ["pos", "3", "2", "1", "33.3 %", "balanced"]
+    assert rows.first.locator("td").all_inner_texts() == ["pos", "3", "2", "1", "0", "0", "33.3 %", "balanced"]
     tables = page.locator("#pipeline-tables tbody tr")
     shown = {row.locator("td").first.inner_text(): row.locator("td").nth(1).inner_text() for row in tables.all()}
     assert {name: shown[name] for name in ("bronze.pos", "silver.validated_pos", "rejected.pos")} == {
@@ -270,7 +295,7 @@ def test_a_page_follows_new_commits_without_being_built_anew(watched: Watched, r
     write_kpis(root, "operations_kpis", [("stockouts", 2, "5.0000", "1", {"warehouse_id": 2})])
 
     expect(page.locator(".card-value").nth(1)).to_have_text("7", timeout=20_000)
-    expect(page.locator("#operations-status")).to_have_text("1 Dec 2010 to 2 Dec 2010 · gold.operations_kpis version 1")
+    expect(page.locator("#operations-status")).to_have_text("1 to 2 Dec 2010 · gold.operations_kpis version 1")
     assert page.evaluate("document.contains(window.before)")
     bars = page.locator("#operations-stockouts .ytick text")
     expect(bars).to_have_count(2)
