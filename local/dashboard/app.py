@@ -10,6 +10,7 @@ from flask import Flask, Response, abort, request
 from lakehouse.contracts import load_contracts
 from lakehouse.settings import Settings
 from local.dashboard.health import Health
+from local.dashboard.kpi_pages import FOLDER, kpi_page
 from local.dashboard.panels import Team
 from local.dashboard.pipeline_page import pipeline_page, register_pipeline
 from local.dashboard.readings import Readings
@@ -47,6 +48,8 @@ def create_app(settings: Settings, readings: Readings) -> Dash:
     @app.callback(Output("page", "children"), Output("nav", "children"), Input("address", "pathname"))
     def show_page(path: str | None) -> tuple[Any, Any]:
         key = (path or "/").strip("/") or TEAMS[0].key
+        if key.partition("/")[0] == FOLDER:
+            return kpi_page(key, contracts), _links(FOLDER)
         team = next((each for each in TEAMS if each.key == key), None)
         page = team_page(reader, team) if team else pipeline_page(health)
         return page, _links(key if team else PIPELINE)
@@ -75,7 +78,7 @@ def _frame(settings: Settings) -> html.Div:
 
 
 def _links(current: str) -> list[dcc.Link]:
-    pages = [(team.key, team.name) for team in TEAMS] + [(PIPELINE, "Pipeline")]
+    pages = [(team.key, team.name) for team in TEAMS] + [(PIPELINE, "Pipeline"), (FOLDER, "KPIs")]
     return [dcc.Link(name, href=f"/{key}", className="here" if key == current else "") for key, name in pages]
 
 
