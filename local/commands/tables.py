@@ -6,11 +6,11 @@ from rich.table import Table
 from rich.text import Text
 
 from lakehouse.contracts import Contracts, load_contracts
-from lakehouse.kpis import KPIS
 from lakehouse.settings import Settings
 from local.dashboard.health import Health, TableHealth
 from local.dashboard.readings import Readings
 from local.rendering import json_text, standard_console
+from local.table_contents import content_of
 
 COLUMNS = ("table", "rows", "version", "newest", "last commit", "owner", "what a row is")
 
@@ -40,17 +40,6 @@ def run(*, json: bool, settings: Settings) -> None:
     missing = [name for name in contracts.tables if name not in {each.name for each in found}]
     if missing:
         console.print(Text(f"not there yet: {', '.join(missing)}", style="dim"))
-
-
-def content_of(table: str, contracts: Contracts) -> str:
-    """What a row of a table is; of a gold table, which KPIs it has."""
-    layer, _, name = table.partition(".")
-    if layer == "gold":
-        return f"KPIs: {', '.join(kpi.name for kpi in KPIS if kpi.table == table)}"
-    if layer == "silver":
-        return contracts.table(table).description
-    as_it_came = "As it came" if layer == "bronze" else "Rejected, with the reason"
-    return f"{as_it_came}: {contracts[name].description[0].lower()}{contracts[name].description[1:]}"
 
 
 def _line(table: TableHealth, contracts: Contracts) -> tuple[str, ...]:

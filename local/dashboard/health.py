@@ -214,7 +214,7 @@ class Health:
             if name in self._opened:
                 self._opened[name].update_incremental()
             else:
-                uri = self._readings.lake().layout.table(name)
+                uri = self._readings.lake().address(name)
                 self._opened[name] = DeltaTable(uri, storage_options=_storage_options())
             return self._opened[name]
         except (DeltaError, OSError) as error:
