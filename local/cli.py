@@ -179,6 +179,25 @@ def sql(
 
 
 @app.command()
+def tables(root: Root = None, as_json: AsJson = False) -> None:
+    """List the tables of the lake: rows, newest record, last commit, owner and what a row is."""
+    from local.commands import tables as command
+
+    command.run(json=as_json, settings=_on_lake(root=root))
+
+
+@app.command()
+def describe(
+    name: Annotated[str, typer.Argument(help="A KPI such as net_sales, or a table such as gold.sales_kpis.")],
+    as_json: AsJson = False,
+) -> None:
+    """Explain a KPI (what it means, counts and leaves out, its SQL) or a table (its columns and who may read them)."""
+    from local.commands import describe as command
+
+    command.run(name=name, json=as_json, settings=_settings())
+
+
+@app.command()
 def dashboard(
     root: Root = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the web page.")] = 8050,
