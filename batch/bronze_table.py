@@ -87,7 +87,7 @@ class BronzeTable:
     def append(self, batch: int, files: list[LandingFile]) -> Appended:
         """Reads the files and appends their rows in one commit. Raises IngestError if that fails."""
         groups = in_groups(files, self.spark.sparkContext.defaultParallelism)
-        task = partial(read_groups, self.area, groups, self.now())
+        task = partial(read_groups, self.area, groups, self.now(), contract=self.contracts.source(self.source))
         read = self.spark.range(0, len(groups), 1, len(groups)).mapInArrow(task, READ_DDL)
         held = read.persist(StorageLevel.MEMORY_AND_DISK)
         try:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from batch.landing_area import LandingArea, LandingFile
+from batch.landing_area import LandingArea, LandingFile, spelled
 from batch.lines import MEBIBYTE, Row
 from batch.readers import read_rows
+from lakehouse.contract_model import Contract
 
 # What a task gives back: the envelope, and which file of the batch a row is from.
 READ_DDL = (
@@ -54,24 +55,33 @@ def in_groups(files: list[LandingFile], cores: int) -> list[list[LandingFile]]:
 
 
 def read_groups(
-    area: LandingArea, groups: list[list[LandingFile]], now: datetime, batches: Iterator[pa.RecordBatch]
+    area: LandingArea,
+    groups: list[list[LandingFile]],
+    now: datetime,
+    batches: Iterator[pa.RecordBatch],
+    contract: Contract | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Runs on an executor: the rows of the groups whose numbers are in `batches`."""
+    """Runs on an executor: the rows of the groups whose numbers are in `batches`, read as their source's contract says.
+
+    Without a contract any header will do.
+    """
     for batch in batches:
         numbers: list[Any] = batch.column(0).to_pylist()
         for number in numbers:
             first = sum(map(len, groups[:number]))
             for index, file in enumerate(groups[number], first):
-                yield from _read_file(area, file, index, now)
+                yield from _read_file(area, file, index, now, contract)
 
 
-def _read_file(area: LandingArea, file: LandingFile, index: int, now: datetime) -> Iterator[pa.RecordBatch]:
-    rows = read_rows(file.record_path, area.chunks(file), file.size)
+def _read_file(
+    area: LandingArea, file: LandingFile, index: int, now: datetime, contract: Contract | None
+) -> Iterator[pa.RecordBatch]:
+    rows = read_rows(file.record_path, area.chunks(file), file.size, contract=contract)
     while part := _part(rows):
         count = len(part)
         yield pa.record_batch(
             [
-                [f"{file.record_path}#{row.line}" for row in part],
+                [record_id(file, row) for row in part],
                 [row.payload for row in part],
                 [row.encoding for row in part],
                 [file.modified] * count,
@@ -82,6 +92,12 @@ def _read_file(area: LandingArea, file: LandingFile, index: int, now: datetime) 
             ],
             schema=READ_SCHEMA,
         )
+
+
+def record_id(file: LandingFile, row: Row) -> str:
+    """`<path>#<line>`, or `<path>#<member>#<line>` for a file of an archive that holds several."""
+    member = f"{spelled(row.member)}#" if row.member else ""
+    return f"{file.record_path}#{member}{row.line}"
 
 
 def _part(rows: Iterator[Row]) -> list[Row]:

@@ -34,6 +34,11 @@ _ESCAPED = re.compile("[\x00-\x1f\x7f-\x9f#%\u2028\u2029\ud800-\udfff]")
 _STAGED = re.compile(r"#\d+$")
 
 
+def spelled(name: str) -> str:
+    """A name as record ids and messages spell it: one line, no `#`, never two names alike."""
+    return _ESCAPED.sub(lambda found: quote(found.group().encode("utf-8", "surrogatepass")), name)
+
+
 class LandingAreaError(LakehouseError):
     """The landing area cannot be listed, or a file changed under the reader."""
 
@@ -53,7 +58,7 @@ class LandingFile:
     @property
     def record_path(self) -> str:
         """The path as record ids and messages spell it: never two files alike, one line, no `#`."""
-        return _ESCAPED.sub(lambda found: quote(found.group().encode("utf-8", "surrogatepass")), self.path)
+        return spelled(self.path)
 
     @property
     def version(self) -> str:
