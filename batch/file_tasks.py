@@ -39,7 +39,7 @@ def in_groups(files: list[LandingFile], cores: int) -> list[list[LandingFile]]:
 
     Files of one day stay together, for a task writes one data file for each day that it meets.
     """
-    ordered = sorted(files, key=lambda file: (file.modified.date(), file.path))
+    ordered = sorted(files, key=lambda file: (file.arrived_at.date(), file.path))
     work = sum(file.size + FILE_COST for file in ordered)
     most = min(TASK_BYTES, -(-work // max(cores, 1)))
     groups: list[list[LandingFile]] = []
@@ -84,10 +84,10 @@ def _read_file(
                 [record_id(file, row) for row in part],
                 [row.payload for row in part],
                 [row.encoding for row in part],
-                [file.modified] * count,
+                [file.arrived_at] * count,
                 [now] * count,
                 [None] * count,
-                [file.modified.date()] * count,
+                [file.arrived_at.date()] * count,
                 [index] * count,
             ],
             schema=READ_SCHEMA,
