@@ -115,13 +115,13 @@ def test_every_kind_of_file_becomes_rows_of_the_one_envelope(lake: Lake) -> None
         ingested = NOW.replace(tzinfo=None)
         return record_id, payload, encoding, ingested, None, date(2011, 3, 1)
 
-    def unreadable(path: str, line: int, error: str, **more: str) -> tuple[Any, ...]:
-        return row(f"{path}#{line}", json.dumps({"file": path, "error": error, **more}), "unreadable")
+    def unreadable(path: str, number: int, error: str, **more: str) -> tuple[Any, ...]:
+        return row(f"{path}#{number}", json.dumps({"file": path, "error": error, **more}), "unreadable")
 
     fields = ", ".join(column.name for column in lake.contracts.source("pos").columns)
     no_header = (
-        f"the header shares no name with the contract pos: found 'hello', expected {fields}: declare the source's dialect "
-        "(lakehouse try FILE --source pos shows it)"
+        f"the header shares no name with the contract pos: found 'hello', expected {fields}: declare the source's "
+        "dialect (lakehouse try FILE --source pos shows it)"
     )
     rows = lake.rows()
     # What the disk's clock puts after the look came with the look, in the order of the disk's clock.
