@@ -73,6 +73,14 @@ def read_groups(
                 yield from _read_file(area, file, index, now, contract)
 
 
+def read_files(
+    area: LandingArea, files: list[LandingFile], now: datetime, contract: Contract | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The rows of some files, one after the other, in this process."""
+    for index, file in enumerate(files):
+        yield from _read_file(area, file, index, now, contract)
+
+
 def _read_file(
     area: LandingArea, file: LandingFile, index: int, now: datetime, contract: Contract | None
 ) -> Iterator[pa.RecordBatch]:

@@ -10,7 +10,7 @@ from lakehouse.layout import Layout
 from lakehouse.settings import Settings
 from runtime.compaction import compact, remove_old_files
 from runtime.leases import LeaseHeldError, Leases
-from runtime.tables import table_exists, table_version
+from runtime.tables import open_table, table_exists
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,16 @@ def maintain(
     layout = Layout(settings.root)
     for name in tables or contracts.tables:
         uri = layout.table(name)
-        if not table_exists(spark, uri):
+        if not table_exists(uri):
             continue
-        before = table_version(spark, uri)
-        held_by = None
+        held_by, compacted = None, False
         # 1
         try:
             with Leases(settings.root, "maintain", [_leased(contracts, name)]) as leases:
                 leases.check()
-                compact(spark, uri)
+                compacted = compact(open_table(uri), thoroughly=True)
         except LeaseHeldError as error:
             held_by = str(error)
-        compacted = table_version(spark, uri) > before and held_by is None
         # 2
         remove_old_files(spark, uri, settings.time_travel_hours)
         yield Maintained(name, compacted, held_by)

@@ -27,7 +27,7 @@ class Column:
     In a source contract `name` is the field of the payload and `stored_as` the silver column that it becomes;
     elsewhere both are the column's name. `type` is a Spark type such as `decimal(18,4)`. `minimum` and `maximum` are
     inclusive. `reference` is (source, column) of the reference data that must know the value as of the event time;
-    `lookup` (source, column) is copied from that reference row; `expression` is Spark SQL over earlier columns;
+    `lookup` (source, column) is copied from that reference row; `expression` is DuckDB SQL over earlier columns;
     `settled` columns are given by the rows of the group together.
     """
 
@@ -100,6 +100,11 @@ class Contract:
     def column_names(self) -> tuple[str, ...]:
         """The columns as stored, in table order."""
         return tuple(column.stored_as for column in self.columns)
+
+    @property
+    def reference_key(self) -> str:
+        """The column that finds a row of reference data as of a time: its identity without the time."""
+        return next(name for name in self.identity if name != self.event_time)
 
     def column(self, stored_as: str) -> Column:
         """The column with that stored name; raises ContractError when there is none."""

@@ -238,11 +238,6 @@ def reconcile(
         int | None,
         typer.Option(min=0, help="Prove only what came after this version of SOURCE's bronze.", show_default=False),
     ] = None,
-    sample: Annotated[
-        float | None,
-        typer.Option(min=0.0001, max=1, help="Compare the values of this share of silver only.", show_default=False),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Which share a sample takes.")] = 1,
     root: Root = None,
     as_json: AsJson = False,
 ) -> None:
@@ -253,7 +248,7 @@ def reconcile(
     from local.commands import reconcile as command
 
     settings = _on_lake(root=root)
-    if not command.run(sources=sources or (), since=since, sample=sample, seed=seed, json=as_json, settings=settings):
+    if not command.run(sources=sources or (), since=since, json=as_json, settings=settings):
         raise typer.Exit(FAILED)
 
 

@@ -78,6 +78,16 @@ class Storage:
         """The storage at a folder or an `s3://` (or `s3a://`) address."""
         return cls("s3://" + uri.removeprefix("s3a://") if uri.startswith("s3a://") else uri)
 
+    def exists(self, key: str) -> bool:
+        """Whether there is such an object. Raises StorageError where the store does not answer."""
+        try:
+            obstore.head(_store(self.uri, os.getpid()), key)
+        except (NotFoundError, FileNotFoundError):
+            return False
+        except (BaseError, OSError) as error:
+            raise _failed("read", f"{self.uri}/{key}", error) from error
+        return True
+
     def read(self, key: str) -> bytes | None:
         """The object's bytes, or None if there is none. Raises StorageError where the store does not answer."""
         try:

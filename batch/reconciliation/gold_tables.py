@@ -7,9 +7,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from batch.reconciliation.pins import GoldPins
+from batch.reconciliation.recomputed.dialect import spark_sql
 from lakehouse.contracts import Contract, Contracts
-from lakehouse.gold import kpis_of, sources_of
 from lakehouse.kpi_checks import CHECKS
+from lakehouse.kpi_tables import kpis_of, sources_of
 from lakehouse.layout import Layout, spark_path
 
 AMOUNT, VALUE = "decimal(28,4)", "decimal(38,10)"
@@ -82,7 +83,7 @@ class GoldAtPins:
         found: dict[str, set[str]] = {}
         for kpi in kpis_of(self.contract.name):
             for each in kpi.contributions:
-                found.setdefault(each.source, set()).add(f"to_date({each.day})")
+                found.setdefault(each.source, set()).add(f"to_date({spark_sql(each.day)})")
         return found
 
     def _at(self, uri: str, version: int) -> DataFrame:

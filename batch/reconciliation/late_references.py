@@ -11,8 +11,9 @@ from functools import reduce
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from batch.reconciliation.cached import cached
+from batch.reconciliation.recomputed.dialect import spark_sql
 from lakehouse.contracts import Contract, Contracts
-from streaming.silver import held
 
 
 class LateReferences:
@@ -38,12 +39,12 @@ class LateReferences:
         2. A computed column is explained if today's expression gives what is found from the values that 1 explains.
         """
         known = F.col("column").isin(self._looked_up)
-        ids = held(cells.where(known).select(F.col("key").alias("record_id")).distinct())
+        ids = cached(cells.where(known).select(F.col("key").alias("record_id")).distinct())
         if not self._looked_up or ids.isEmpty():
             return cells, 0
-        rows = held(self._differing(ids, wanted, in_silver))
+        rows = cached(self._differing(ids, wanted, in_silver))
         # 1
-        explained = held(reduce(DataFrame.unionByName, (self._answers(rows, table) for table in self._tables())))
+        explained = cached(reduce(DataFrame.unionByName, (self._answers(rows, table) for table in self._tables())))
         # 2
         reasons = explained.unionByName(self._computed_from(rows, explained, cells)) if self._computed else explained
         same = (F.col("key") == F.col("record_id")) & (F.col("column") == F.col("_column"))
@@ -107,7 +108,9 @@ class LateReferences:
             for name in self._looked_up
         }
         then = rows.join(known, "record_id").withColumns(values).drop(*computed)
-        again = then.select("*", *(F.expr(str(c.expression)).cast(c.type).alias(c.stored_as) for c in self._computed))
+        again = then.select(
+            "*", *(F.expr(spark_sql(str(c.expression))).cast(c.type).alias(c.stored_as) for c in self._computed)
+        )
         texts = (
             F.struct(F.lit(name).alias("column"), F.coalesce(F.col(name).cast("string"), F.lit("null")).alias("found"))
             for name in computed

@@ -12,7 +12,7 @@ from lakehouse.contracts import Contracts, load_contracts
 from lakehouse.errors import LakehouseError
 from lakehouse.settings import Settings
 from runtime.leases import Leases
-from runtime.spark import create_session
+from runtime.spark import SparkOnDemand
 
 REFERENCE = "reference"
 ALL = "all"
@@ -34,11 +34,10 @@ def run(source: str, settings: Settings, json: bool = False) -> None:
     sources = sources_of(source, contracts, settings)
     started = time.monotonic()
     with Leases(settings.root, f"batch {source}", [f"bronze.{each}" for each in sources]) as leases:
-        spark = create_session(f"lakehouse batch {source}", settings)
-        try:
+        with SparkOnDemand(f"lakehouse batch {source}", settings) as spark:
             done = [
                 ingest(
-                    spark,
+                    spark.session,
                     contracts,
                     each,
                     settings.landing,
@@ -48,8 +47,6 @@ def run(source: str, settings: Settings, json: bool = False) -> None:
                 )
                 for each in sources
             ]
-        finally:
-            spark.stop()
     _print(done, time.monotonic() - started, json)
     refused = [line for each in done for line in each.refused]
     for line in refused:

@@ -6,7 +6,6 @@ from dataclasses import asdict
 from lakehouse.contracts import load_contracts
 from lakehouse.settings import Settings
 from runtime.leases import Leases
-from runtime.spark import create_session
 from streaming.redrive import redrive
 
 
@@ -18,11 +17,7 @@ def run(source: str, settings: Settings, json: bool = False) -> None:
     contracts = load_contracts(settings.contracts_directory)
     table = f"silver.{contracts.silver_of(source).name}"
     with Leases(settings.root, f"redrive {source}", [table]) as leases:
-        spark = create_session(f"lakehouse redrive {source}", settings)
-        try:
-            done = redrive(spark, settings, contracts, source, leases.check)
-        finally:
-            spark.stop()
+        done = redrive(settings, contracts, source, leases.check)
     if json:
         print(json_text.dumps(asdict(done)))
     else:
