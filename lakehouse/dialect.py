@@ -110,6 +110,33 @@ def read_dialect(value: object, fields: tuple[str, ...]) -> Dialect:
     )
 
 
+def as_property(dialect: Dialect) -> dict[str, object]:
+    """What a contract writes for this dialect; `read_dialect` gives it back."""
+    times = {
+        "formats": list(dialect.time_formats),
+        "zone": dialect.zone,
+        "surplus": "truncate" if dialect.truncate else None,
+    }
+    written: dict[str, object] = {
+        "format": dialect.format,
+        "delimiter": dialect.delimiter,
+        "quote": None if dialect.quote == PLAIN.quote else dialect.quote,
+        "escape": dialect.escape,
+        "encoding": dialect.encoding,
+        "columns": list(dialect.columns),
+        "headerCase": "exact" if dialect.exact_case else None,
+        "aliases": dict(dialect.aliases),
+        "nullWords": list(dialect.null_words),
+        "nullColumns": None if dialect.null_columns is None else list(dialect.null_columns),
+        "decimal": None if dialect.decimal == PLAIN.decimal else dialect.decimal,
+        "times": {key: value for key, value in times.items() if value},
+        "records": dialect.records,
+        "path": dialect.path,
+        "members": None if dialect.members == PLAIN.members else dialect.members,
+    }
+    return {key: value for key, value in written.items() if value not in (None, [], {})}
+
+
 def _known(value: Mapping[object, object], keys: tuple[str, ...], path: str) -> None:
     for key in value:
         if key not in keys:

@@ -147,6 +147,32 @@ def batch(
     command.run(source=source, json=as_json, settings=_on_lake(root=root, landing=landing))
 
 
+@app.command("try")
+def try_file(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A file as the source delivers it.")],
+    source: Annotated[str, typer.Option(help="Whose contract reads it, such as pos.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show what a file would give without taking it in, what would be rejected and why, and the dialect to declare."""
+    from local.commands import try_file as command
+
+    command.run(file=file, source=source, json=as_json, settings=_settings())
+
+
+@app.command()
+def quality(
+    source: Annotated[
+        str | None, typer.Argument(help="Such as pos; default: every source.", show_default=False)
+    ] = None,
+    root: Root = None,
+    as_json: AsJson = False,
+) -> None:
+    """List why records are rejected: first what is wrong with whole files, then with single records."""
+    from local.commands import quality as command
+
+    command.run(source=source, json=as_json, settings=_on_lake(root=root))
+
+
 @app.command()
 def stream(
     layer: Annotated[Literal["bronze", "silver", "gold", "all"], typer.Argument(help="Which queries to run.")],
