@@ -15,6 +15,7 @@ import typer
 
 from lakehouse.errors import LakehouseError
 from local.sql_examples import EXAMPLES
+from local.surroundings import from_outside, leave_out_python_path, print_anything, settle_profile
 from runtime import jvm
 
 if TYPE_CHECKING:
@@ -312,7 +313,8 @@ def _connected(needed_by: str | None, **flags: str | None) -> "Settings":
 
     settings = _settings(**flags)
     os.environ.update(stack.environment(settings))
-    has_account = any(name.startswith("AWS_") for name in os.environ) or (Path.home() / ".aws").is_dir()
+    settle_profile(needed_by)
+    has_account = any(name.startswith("AWS_") for name in os.environ) or os.path.isdir(os.path.expanduser("~/.aws"))
     if needed_by is not None and not has_account:
         raise LakehouseError(
             f"{needed_by} needs the local stack or AWS: run `lakehouse up`, or set AWS_ENDPOINT_URL or credentials "
@@ -323,6 +325,8 @@ def _connected(needed_by: str | None, **flags: str | None) -> "Settings":
 
 def main() -> NoReturn:
     """The program: runs one command and ends the process with its exit code."""
+    leave_out_python_path()
+    print_anything()
     # Without this, SIGTERM would skip every `finally` and leave child processes behind.
     signal.signal(signal.SIGTERM, _end_on_signal)
     jvm.watch()
@@ -332,11 +336,11 @@ def main() -> NoReturn:
         _fail(error)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except Exception:
-        gone = jvm.gone()
-        if gone is None:
+    except Exception as error:
+        known = jvm.gone() or from_outside(error)
+        if known is None:
             raise
-        _fail(gone)
+        _fail(known)
     sys.exit(0)
 
 
