@@ -42,11 +42,12 @@ def bunzipped(chunks: Iterator[bytes], allowed: int) -> Iterator[bytes]:
 
 
 class Member:
-    """One file of a zip archive: its name, the bytes that it unpacks to, and its content."""
+    """One file of a zip archive: its name, the bytes that it unpacks to, whether it is the only one, its content."""
 
-    def __init__(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo, allowed: int) -> None:
+    def __init__(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo, allowed: int, alone: bool) -> None:
         self.name = info.filename
         self.size = info.file_size
+        self.alone = alone
         self._archive = archive
         self._info = info
         self._allowed = allowed
@@ -81,7 +82,7 @@ def members(chunks: Iterator[bytes], pattern: str, allowed: int) -> Iterator[Mem
             if not found:
                 raise UnreadableFileError(f"the zip archive holds no file that matches {pattern!r}")
             for name in sorted(found):
-                yield Member(archive, found[name], allowed)
+                yield Member(archive, found[name], allowed, len(found) == 1)
 
 
 def _opened(spool: IO[bytes]) -> zipfile.ZipFile:

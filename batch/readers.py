@@ -118,13 +118,8 @@ def _archived_rows(
     """The rows of each file of a zip archive; those of an only one are numbered as if it had come by itself."""
     dialect = PLAIN if contract is None else contract.dialect
     allowed = limits.allowed(size)
-    several = False
-    following = members(chunks, dialect.members, allowed)
-    member = next(following)
-    while True:
-        after = next(following, None)
-        several = several or after is not None
-        name = member.name if several else ""
+    for member in members(chunks, dialect.members, allowed):
+        name = "" if member.alone else member.name
         found = file_format(member.name) or (FileFormat(dialect.format) if dialect.format else None)
         try:
             if found is None or found.kind is None or found.packing == "zip":
@@ -135,9 +130,6 @@ def _archived_rows(
                 yield row._replace(member=name)
         except UnreadableFileError as fault:
             yield unreadable_row(path, fault)._replace(member=name)
-        if after is None:
-            return
-        member = after
 
 
 def _plain_rows(

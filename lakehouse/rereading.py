@@ -88,6 +88,8 @@ def _fields_of_line(payload: str, contract: Contract, beside: Mapping[str, Value
         line, header = held["line"], held.get("header")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+    if not isinstance(line, str) or not (header is None or isinstance(header, str)):
+        return None
     dialect = contract.dialect
     form = Form.of(dialect)
     try:
