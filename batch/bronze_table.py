@@ -90,7 +90,8 @@ class BronzeTable:
             raise IngestError(f"batch {batch} of {self._source} was not taken in: {_reason(error)}") from error
 
     def _append_here(self, batch: int, files: list[LandingFile]) -> Appended:
-        read = pa.Table.from_batches(read_files(self._area, files, self._now()), READ_SCHEMA)
+        batches = read_files(self._area, files, self._now(), self._contracts.source(self._source))
+        read = pa.Table.from_batches(batches, READ_SCHEMA)
         inputs, unreadable = _inputs(read.select(["file", "payload_encoding"]), files)
         failpoint("files.before_commit")
         self._still_ours()
@@ -104,7 +105,7 @@ class BronzeTable:
     def _append_on_executors(self, batch: int, files: list[LandingFile]) -> Appended:
         spark = self._spark()
         groups = in_groups(files, spark.sparkContext.defaultParallelism)
-        task = partial(read_groups, self._area, groups, self._now())
+        task = partial(read_groups, self._area, groups, self._now(), contract=self._contracts.source(self._source))
         held = spark.range(0, len(groups), 1, len(groups)).mapInArrow(task, READ_DDL).persist()
         try:
             counted = held.select("file", "payload_encoding").toArrow()

@@ -1,4 +1,4 @@
-"""Landing files into bronze, each exactly once: plan, read on the executors, append.
+"""Landing files into bronze, each exactly once: plan, read (large batches on executors), append.
 
 The payload of a record is what `batch.readers` makes of it; nothing is judged here, so that bronze holds what came.
 """
@@ -25,7 +25,10 @@ CHECKPOINT_ID = "metadata.json"
 
 @dataclass(frozen=True)
 class Ingested:
-    """What one run took in from a source: `unreadable` counts files, of which the rest could not be read."""
+    """What one run took in from a source: `unreadable` counts files, of which the rest could not be read.
+
+    `passed_over` counts what lies there and is no delivery: hidden and unfinished files, and what tools leave behind.
+    """
 
     source: str
     batches: int = 0
@@ -33,6 +36,7 @@ class Ingested:
     records: int = 0
     unreadable: int = 0
     refused: tuple[str, ...] = ()
+    passed_over: int = 0
 
 
 def ingest(
@@ -78,15 +82,15 @@ def ingest(
     for batch in unfinished:
         done = _add(done, table.append(batch, plans.files_of(batch)))
     # 4
-    new, refused = plans.compare(area.files(source))
-    for files in in_batches(new, bounds or Bounds()):
+    look = plans.look(area, source, now())
+    for files in in_batches(look.new, bounds or Bounds()):
         # 5
         still_ours()
         batch = plans.add(files)
         # 6
         restores.refuse()
         done = _add(done, table.append(batch, files))
-    return replace(done, refused=tuple(map(str, refused)))
+    return replace(done, refused=tuple(map(str, look.refused)), passed_over=look.passed_over)
 
 
 def _checkpoint_id(table: BronzeTable, checkpoint: Storage) -> str:

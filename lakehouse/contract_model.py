@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 
+from lakehouse.dialect import PLAIN, Dialect
 from lakehouse.errors import LakehouseError
 
 KINDS = ("source", "silver", "gold", "bronze", "rejected")
@@ -74,7 +75,7 @@ class Contract:
     `identity` (columns that make two records the same), `partitions`, `event_time` and the group's columns are names
     as stored. Of records with one identity the greatest by `precedence` wins. The event time may be at most
     `event_time_ahead` later than the arrival. `freshness` is the longest time that a record may take to arrive here;
-    `retention_days` how long it is kept. None: not agreed.
+    `retention_days` how long it is kept. None: not agreed. `dialect` is how a source writes its files.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Contract:
     freshness: timedelta | None
     roles: tuple[Role, ...]
     event_time_ahead: timedelta = CLOCK_SKEW
+    dialect: Dialect = PLAIN
 
     @property
     def column_names(self) -> tuple[str, ...]:

@@ -26,7 +26,9 @@ class Settings(BaseSettings):
     trigger_seconds: float = Field(1.0, ge=0, description="Shortest time between two micro-batches of a query.")
     batch_records: int = Field(10_000, gt=0, description="Most records that a micro-batch takes from one shard.")
     silver_batch_bytes: int = Field(
-        16 * 2**20, gt=0, description="A batch of silver takes no further file of bronze once it has so much."
+        16 * 2**20,
+        gt=0,
+        description="A batch takes no further version of bronze (gold: of silver) once it has so much.",
     )
     fail_on_data_loss: bool = Field(
         True, description="Stop when records left a stream unread; false: go on, the gap is in the commit's lineage."

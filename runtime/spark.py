@@ -1,7 +1,6 @@
 """The Spark session of every job: Delta, S3A, UTC, and the settings that measuring small batches asked for."""
 
 import os
-import sys
 from pathlib import Path
 
 from py4j.protocol import Py4JError
@@ -15,10 +14,11 @@ from runtime.class_archive import QUIET, class_archive
 from runtime.java import java_home
 from runtime.log_store import class_path, log_store_settings
 from runtime.region import VARIABLES, region
+from runtime.spark_environment import SAME_EVERYWHERE, own_spark
 
-# Why each differs from Spark's default is in docs/adr (micro-batch cost): small batches are all fixed cost.
+# Why each differs from Spark's default is in docs/adr/0020.
 SMALL_BATCHES = {
-    # One batch has more generated classes than the default (100) holds: each would be compiled again every time.
+    # Reconciliation generates more classes than the default (100) holds: they would be compiled again and again.
     "spark.sql.codegen.cache.maxEntries": "5000",
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.sql.adaptive.enabled": "false",
@@ -26,8 +26,8 @@ SMALL_BATCHES = {
     # VACUUM lists a table in so many tasks, however small it is; Spark's default is 10 000.
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "8",
     "spark.sql.streaming.numRecentProgressUpdates": "20",
-    # How soon a query without a trigger interval, as in a drain, looks again when nothing had come: each look lists the
-    # log of every table that it reads, and Spark's default (10 ms) is as many a second as the store answers.
+    # How soon a query without a trigger interval, as in a drain, looks again when nothing had come: each look
+    # is a request, and Spark's default (10 ms) is as many a second as the service answers.
     "spark.sql.streaming.pollingDelay": "500ms",
     "spark.databricks.delta.merge.materializeSource": "none",
     "spark.databricks.delta.stalenessLimit": "0",
@@ -115,8 +115,8 @@ def _started(builder: SparkSession.Builder) -> SparkSession:
 
 def _one_machine(settings: Settings, archive_classes_to: Path | None) -> dict[str, str]:
     """Spark in this process, on our Java and jars: start fast and leave the cores to the work."""
+    own_spark()
     os.environ["JAVA_HOME"] = str(java_home())
-    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     return {
         # On Java's own class path rather than `spark.jars`: only those classes can be archived.
         "spark.driver.extraClassPath": os.pathsep.join(str(path) for path in class_path()),
@@ -124,7 +124,7 @@ def _one_machine(settings: Settings, archive_classes_to: Path | None) -> dict[st
         # Short batches on few cores: these are better used for the work than for the optimising compiler.
         "spark.driver.extraJavaOptions": (
             "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -Djava.net.preferIPv4Stack=true"
-            f" {_archive_option(archive_classes_to)}"
+            f" {SAME_EVERYWHERE} {_archive_option(archive_classes_to)}"
         ),
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",

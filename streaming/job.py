@@ -1,6 +1,6 @@
 """A streaming job: the queries of a layer, kept running until the job is told to stop, or has drained.
 
-A query that fails is started again on its checkpoint after a growing pause, while its neighbours go on; one that fails
+A query that fails is started again after a growing pause, while its neighbours go on; one that fails
 too often in a row ends the job with an error.
 """
 

@@ -1,6 +1,6 @@
 """Rejected records go through again, after a contract or the reference data was mended.
 
-It runs instead of the table's owner, the silver job: `lakehouse redrive` takes the owner's lease.
+It runs instead of the table's owner, the job that writes silver: `lakehouse redrive` takes the owner's lease.
 """
 
 import json

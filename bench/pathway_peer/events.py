@@ -17,9 +17,7 @@ MILLISECONDS = 100
 
 def main(source: str, target: str) -> None:
     schema = pw.schema_from_types(**dict.fromkeys(FIELDS, str | None), arrival=int)
-    arrived = pw.io.fs.read(
-        source, format="json", schema=schema, mode="streaming", autocommit_duration_ms=MILLISECONDS
-    )
+    arrived = pw.io.fs.read(source, format="json", schema=schema, mode="streaming", autocommit_duration_ms=MILLISECONDS)
     latest = arrived.groupby(arrived.event_id).reduce(last=pw.reducers.argmax(arrived.arrival))
     rows = arrived.ix(latest.last)
     silver = rows.select(*(rows[name] for name in FIELDS))

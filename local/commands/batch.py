@@ -20,7 +20,7 @@ EVERYTHING = "all"
 
 
 class RefusedFilesError(LakehouseError):
-    """Files under known names have other content than the lake took in."""
+    """Files under known names have other content than the lake took in, or may not be read."""
 
 
 def run(source: str, settings: Settings, json: bool = False) -> None:
@@ -52,7 +52,7 @@ def run(source: str, settings: Settings, json: bool = False) -> None:
     for line in refused:
         print(line, file=sys.stderr)
     if refused:
-        raise RefusedFilesError(f"{len(refused)} file(s) refused because known names hold other content, see above")
+        raise RefusedFilesError(f"{len(refused)} file(s) refused, see above; all others were taken in")
 
 
 def sources_of(source: str, contracts: Contracts, settings: Settings) -> Sequence[str]:
@@ -76,5 +76,5 @@ def _print(done: Sequence[Ingested], seconds: float, json: bool) -> None:
     for each in done:
         print(
             f"{each.source}: {each.records} records of {each.files} new files in {each.batches} batches "
-            f"({each.unreadable} files unreadable, {len(each.refused)} refused)"
+            f"({each.unreadable} files unreadable, {len(each.refused)} refused, {each.passed_over} passed over)"
         )

@@ -71,7 +71,7 @@ def team_outputs(reader: TeamReader, team: Team, choice: Choice) -> Outputs:
     except LakehouseError as error:
         return _nothing(team, str(error))
     if reading is None or reading.answer.days is None:
-        waiting = f"Nothing yet: {team.table} fills when the gold job runs (lakehouse demo, lakehouse stream all)"
+        waiting = f"Nothing yet: {team.table} fills when gold is streamed (lakehouse demo, lakehouse stream all)"
         return _nothing(team, waiting)
     content = reading.answer
     shown = {

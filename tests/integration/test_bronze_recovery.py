@@ -59,8 +59,9 @@ class WithoutSpark(Bronze):
         while True:
             if planned == finished:
                 latest = reader.latestOffset()
-                if latest == (last or reader.initialOffset()):
+                if latest == last:
                     return
+                reader.partitions(last or reader.initialOffset(), latest)
                 planned, last = planned + 1, latest
                 self.write(f"offsets/{planned}", {"batchWatermarkMs": 0}, latest)
             table.append(planned)

@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 
 from local.stress.proxy import Proxy, Request
 from runtime.tables import ensure_table
-from streaming.log_source import TableVersionsReader
+from streaming.bell import Bell
 from tests.integration.test_kinesis_source import Lake, Producer
 
 if TYPE_CHECKING:
@@ -33,22 +33,23 @@ class Counting(Proxy):
 
 @pytest.mark.usefixtures("emulator")
 def test_a_look_at_tables_without_news_is_one_small_request_each(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the queries of silver and gold do at each trigger."""
+    """What the bells of silver and gold do at each look."""
     tables = [f"s3://{bucket}/lake/{name}" for name in ("first", "second", "missing")]
     with Counting(os.environ["AWS_ENDPOINT_URL"]) as s3:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.endpoint)
         first, _ = (ensure_table(uri, SCHEMA, [], {}) for uri in tables[:2])
-        reader = TableVersionsReader(tables)
-        before = reader.latestOffset()
-        assert before["versions"] == dict(zip(tables, (0, 0, -1), strict=True))
+        bell = Bell("idle", tables, SECONDS)
+        assert bell.look()
         s3.done.clear()
         for _ in range(3):
-            assert reader.latestOffset() == before
+            assert not bell.look()
         # The second kind is the listing of what is not there yet.
         assert s3.done == {"HEAD": 3 * 2, "GET": 3}
         for number in range(2):
             first.append(pa.table({"id": [number]}, SCHEMA), {}, "")
-        assert reader.latestOffset()["versions"] == dict(zip(tables, (2, 0, -1), strict=True))
+        assert bell.look()
+        assert not bell.look()
+        bell.stop()
 
 
 def test_a_query_without_an_interval_looks_for_news_twice_a_second(

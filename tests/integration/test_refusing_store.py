@@ -10,14 +10,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, override
+from typing import TYPE_CHECKING, Any, ClassVar, override
 
 import pytest
+from obstore.store import S3Store
 from pyspark.sql import SparkSession
 
 from lakehouse.contracts import load_contracts
+from lakehouse.delta import store as tables_store
 from lakehouse.layout import Layout
 from lakehouse.settings import CONTRACTS, Settings
 from local.demo.proof import lake_rows
@@ -27,6 +29,7 @@ from local.oracle.expectation import expect
 from local.sql import Lake
 from local.stress.faults import refuse
 from local.stress.proxy import Proxy, Request
+from runtime import storage
 from runtime.tables import table_version
 from streaming import job, layers
 from streaming.job import Declaration, QueryFailedError
@@ -144,11 +147,26 @@ class Streamed:
         ]
 
 
+class ImpatientS3:
+    """Clients that give a store up after a second; else it is three minutes."""
+
+    RETRIES: ClassVar[Any] = {"max_retries": 1, "retry_timeout": timedelta(seconds=1)}
+
+    def __new__(cls, *given: Any, **named: Any) -> S3Store:  # type: ignore[misc]
+        return S3Store(*given, **named, retry_config=cls.RETRIES)
+
+    @classmethod
+    def from_url(cls, *given: Any, **named: Any) -> S3Store:
+        return S3Store.from_url(*given, **named, retry_config=cls.RETRIES)
+
+
 @pytest.fixture
 def store(spark: SparkSession, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[RefusingS3]:
     """The proxy through which Spark and the small objects beside the tables see the bucket. Few, short retries."""
     configuration = spark.sparkContext._jsc.hadoopConfiguration()
     manager = "spark.sql.streaming.checkpointFileManagerClass"
+    monkeypatch.setattr(tables_store, "S3Store", ImpatientS3)
+    monkeypatch.setattr(storage, "S3Store", ImpatientS3)
     with RefusingS3(configuration.get("fs.s3a.endpoint")) as proxy:
         values = {"endpoint": proxy.endpoint, "attempts.maximum": "1", "retry.limit": "1", "retry.interval": "50ms"}
         for name, value in values.items():

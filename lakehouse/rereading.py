@@ -1,0 +1,117 @@
+"""A record of bronze once more, in the dialect that its source declares now: for redrives after a dialect was declared.
+
+A file whose header the contract does not know is in bronze line by line: its header is a record of encoding
+`unreadable` that tells the fault once, each other line one of encoding `line`, with the header beside it. Both hold
+the line itself, so that the file need not be there any more.
+"""
+
+import codecs
+import csv
+import io
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from lakehouse.contract_model import Contract
+from lakehouse.delimited import Form, HeaderError, fields_of, header_of, in_dialect
+from lakehouse.field_values import Value
+from lakehouse.json_text import Pairs, decoded, encoded
+from lakehouse.path_fields import path_fields
+
+UTF8 = "utf8"
+LINE = "line"
+UNREADABLE = "unreadable"
+
+
+def line_payload(raw: bytes, error: str, header: bytes | None = None, file: str | None = None) -> str:
+    """The payload of a line that waits for its dialect: `error` says why, `header` is its file's, `file` names it."""
+    payload: dict[str, str] = {} if file is None else {"file": file}
+    payload["error"] = error
+    if header is not None:
+        payload["header"] = header.decode("utf-8", "surrogateescape")
+    payload["line"] = raw.decode("utf-8", "surrogateescape")
+    # Bytes that are no UTF-8 are lone surrogates now, which ASCII escapes keep.
+    return json.dumps(payload)
+
+
+def reread(record_id: str, payload: str, encoding: str, contract: Contract) -> tuple[str, str]:
+    """Payload and encoding of the record in the contract's dialect; as they are where the dialect changes nothing.
+
+    What it gives, it gives again for its own result. Never raises for what a payload holds.
+    """
+    beside = path_fields(record_id.rpartition("#")[0], contract)
+    if encoding == UTF8:
+        return object_in_dialect(payload, contract, beside), UTF8
+    if encoding not in (LINE, UNREADABLE):
+        return payload, encoding
+    fields = _fields_of_line(payload, contract, beside)
+    return (payload, encoding) if fields is None else (fields, UTF8)
+
+
+def object_in_dialect(payload: str, contract: Contract, beside: Mapping[str, Value]) -> str:
+    """The JSON object with its fields in the dialect and, where it has none of that name, those `beside` it.
+
+    Text that is no such object, or that the dialect leaves alone, stays as it is to the byte.
+    """
+    if not (beside or contract.dialect.changes_fields):
+        return payload
+    pairs = decoded(payload)
+    if pairs is None:
+        return payload
+    fields = beside_record(in_dialect(dict(renamed_fields(pairs, contract)), contract), beside)
+    return payload if [*fields.items()] == pairs else encoded(fields)
+
+
+def beside_record(fields: dict[str, Value], beside: Mapping[str, Value]) -> dict[str, Value]:
+    """The record's own fields, and those of its file's path that it lacks."""
+    return {**fields, **{name: value for name, value in beside.items() if name not in fields}} if beside else fields
+
+
+def renamed_fields(pairs: Pairs, contract: Contract) -> Pairs:
+    """The fields under the contract's names; a name that would be there twice stays as it came."""
+    aliases = dict(contract.dialect.aliases)
+    taken = {name for name, _ in pairs}
+    result: Pairs = []
+    for name, value in pairs:
+        field = aliases.get(name, name)
+        if field != name and field not in taken:
+            taken.add(field)
+            name = field
+        result.append((name, value))
+    return result
+
+
+def _fields_of_line(payload: str, contract: Contract, beside: Mapping[str, Value]) -> str | None:
+    """The payload that the line would have had; None where the dialect still does not say."""
+    try:
+        held: Any = json.loads(payload)
+        line, header = held["line"], held.get("header")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    if not isinstance(line, str) or not (header is None or isinstance(header, str)):
+        return None
+    dialect = contract.dialect
+    form = Form.of(dialect)
+    try:
+        if dialect.columns:
+            names = list(dialect.columns)
+        elif header is not None:
+            names = _cells(header, form, dialect.encoding)
+        else:
+            return None
+        fields = fields_of(_cells(line, form, dialect.encoding), header_of(names, contract), contract)
+        if fields is None:
+            return None
+        text = encoded(beside_record(fields, beside))
+        text.encode()
+    except (csv.Error, HeaderError, UnicodeError):
+        return None
+    return text
+
+
+def _cells(text: str, form: Form, encoding: str | None) -> list[str]:
+    raw = text.encode("utf-8", "surrogateescape")
+    if encoding is not None and not codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")):
+        text = raw.decode(encoding, "surrogateescape")
+    records = list(form.reader(io.StringIO(text, newline="")))
+    return records[0] if len(records) == 1 else []
