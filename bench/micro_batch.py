@@ -115,7 +115,7 @@ def _result(steps: Steps, costs: list[Cost]) -> Result:
         method=(
             "1 000 web events as the Kinesis source gives them, 1 % corrections and 1 % repeated deliveries of earlier "
             "ones among them: appended to bronze, handed on through `Flow` to `sessionized_web_logs`, its rejected "
-            "rows, and the gold tables that read it, all committed. Local files; the tables are looked at and compacted "
+            "rows, and the gold tables that read it, all committed. Local files; tables are looked at and compacted "
             f"as the running queries do. Medians of {len(costs)} batches after a warm-up; CPU is of the whole process. "
             "Steps are medians of their own and need not add up."
         ),

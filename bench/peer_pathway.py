@@ -1,4 +1,4 @@
-"""Pathway beside the product: started in its own environment, fed by files, watched through the Delta table it writes."""
+"""Pathway beside the product: in its own environment, fed by files, watched through the Delta table that it writes."""
 
 import json
 import os

@@ -156,7 +156,7 @@ def _result(found: dict[str, Measured], history: int, rounds: int, large: int) -
     return Result(
         title="Beside other engines",
         method=(
-            "The same records in the same run, on local files, each batch through every engine before the next one; all "
+            "The same records in the same run, on local files, each batch through every engine before the next; all "
             f"tables hold {thousands(history)} events before, and 1 % of a batch corrects and 1 % repeats earlier ones. "
             "Ours counts from the records of the Kinesis source to the last commit of gold. Spark's peers are given the "
             "Parquet files of the bronze commit, without a streaming query around them (which costs 0.4 s a batch and "

@@ -65,7 +65,7 @@ def _result(resting: Mapping[str, float], of_batch: Mapping[str, float], batches
         method=(
             "`lakehouse stream all` with its default settings on MiniStack, its S3 and Kinesis behind proxies that "
             f"count. {batches} batches of 500 web events, one every {PAUSE:.0f} s, through bronze, silver and both gold "
-            "tables; what the job asks for while nothing comes is measured before and taken off. Priced by "
+            "tables; what the job asks for while nothing comes is taken off. Priced by "
             "`infra/prices.py`: us-east-1; PUT, POST and LIST have one price, GET and HEAD another, DELETE none."
         ),
         goals=(),

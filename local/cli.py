@@ -133,6 +133,20 @@ def produce(
 
 
 @app.command()
+def sample(
+    to: Annotated[str, typer.Option(help="Where files go, under <source>/: a folder or s3://bucket/prefix.")],
+    streams: Annotated[bool, typer.Option("--streams", help="Put events on the streams of the settings too.")] = False,
+    days: Annotated[int, typer.Option(min=1, help="How many days of tills, stock and campaigns.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Put reference data, files and events that fit the contracts where the jobs look for them, for a first KPI."""
+    from local.commands import sample as command
+
+    settings = _connected("--streams" if streams else f"--to {to}") if streams or to.startswith("s3") else _settings()
+    command.run(to=to, streams=streams, days=days, json=as_json, settings=settings)
+
+
+@app.command()
 def batch(
     source: Annotated[
         Literal["reference", "pos", "inventory", "campaigns", "all"],

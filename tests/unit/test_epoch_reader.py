@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from lakehouse.engine.enrich import values
 from streaming.epoch_reader import EpochReader
 from streaming.kinesis_options import KinesisOptions
 from streaming.kinesis_rows import SCHEMA
@@ -26,7 +27,7 @@ def planned(query: Query) -> Offset:
 def data(reader: EpochReader, offset: Offset) -> list[bytes]:
     rows = reader.read(offset)
     assert rows.schema.equals(SCHEMA)
-    return sorted(rows["data"].to_pylist())  # type: ignore[type-var]
+    return sorted(values(rows["data"]))
 
 
 def test_all_shards_of_an_epoch_are_read_and_again_the_same(
