@@ -20,7 +20,7 @@ class Rate:
 # CPU: seconds of the job for a million events.
 RATES = (Rate(500, median=1.5, longest=4.0, cpu=1_000), Rate(2_000, median=2.5))
 QUICK_RATES = (Rate(100), Rate(200))
-SECONDS, WARM_UP_SECONDS = 60, 45
+SECONDS, WARM_UP_SECONDS = 60, 30
 QUICK_SECONDS, QUICK_WARM_UP_SECONDS = 10, 5
 # The lag is flat when the last third waits no longer than the first, or about as long.
 FLAT = 1.3

@@ -25,7 +25,7 @@ class PathwayError(Exception):
 class PathwayPeer:
     """A running Pathway program; a `with` block ends it."""
 
-    name = "Pathway, Delta"
+    name = "Pathway, Delta by delta-rs"
     does = "parse, keep the latest delivery of each event, count by type and day; appends changes with a sign to Delta"
 
     def __init__(self, folder: Path) -> None:

@@ -65,6 +65,7 @@ class WithoutSpark(Bronze):
                 planned, last = planned + 1, latest
                 self.write(f"offsets/{planned}", {"batchWatermarkMs": 0}, latest)
             table.append(planned)
+            assert last is not None
             finished = planned
             self.write(f"commits/{finished}", {"nextBatchWatermarkMs": 0})
             reader.commit(last)

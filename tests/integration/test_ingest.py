@@ -21,7 +21,7 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
-from batch import bronze_table
+from batch import bronze_table, file_tasks
 from batch.bronze_table import Appended, BronzeTable, IngestError
 from batch.ingest import Ingested, ingest
 from batch.landing import Bounds, Plans
@@ -410,7 +410,7 @@ def test_a_process_that_is_late_notices_that_another_one_took_in_its_batch(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other one begins while this one reads, and finds a batch that is planned and not in the table."""
-    read, other = bronze_table.read_files, Lake(lake.landing, lake.root)
+    read, other = file_tasks.read_files, Lake(lake.landing, lake.root)
     calls: list[int] = []
 
     def slow(*given: Any) -> Iterator[pa.RecordBatch]:

@@ -67,7 +67,7 @@ def test_a_late_reference_row_is_waited_for_and_then_seen_in_every_row(lake: Que
     assert (found(report), report.late_references) == ([], {"pos": 4})
     lake.deliver(later("pos", 10, sale(10), hours=3))
     lake.drain(["pos"], [])
-    for since in (None, 2):
+    for since in (None, 1):
         report = lake.reconciled("pos", since=since)
         assert (found(report), report.late_references) == ([], {})
     lake.change(
@@ -76,9 +76,9 @@ def test_a_late_reference_row_is_waited_for_and_then_seen_in_every_row(lake: Que
         # What product A was before, which a row may have no longer.
         "UPDATE {table} SET category = 'toys', unit_cost = 1.10 WHERE transaction_id = 'T10'",
     )
-    for since in (None, 2):
+    for since in (None, 1):
         report = lake.reconciled("pos", since=since)
-        assert [each for each in cells(report) if each[0] == "value"] == [
+        assert cells(report) == [
             ("value", "pos/shard-0/10", "category", "games", "toys"),
             ("value", "pos/shard-0/10", "unit_cost", "1.0000", "1.1000"),
             ("value", "pos/shard-0/5", "unit_cost", "1.0000", "9.9900"),

@@ -13,8 +13,9 @@ import pyarrow as pa
 from lakehouse.delta.table import CommitConflictError, OwnedTable
 from runtime.tables import open_table
 
-ROWS = pa.schema({"driver": pa.string(), "number": pa.int32()})
-COUNTER = pa.schema({"key": pa.int32(), "value": pa.int32()})
+ROW_COLUMNS: dict[str, pa.DataType] = {"driver": pa.string(), "number": pa.int32()}
+ROWS = pa.schema(ROW_COLUMNS)
+COUNTER = pa.schema([pa.field("key", pa.int32()), pa.field("value", pa.int32())])
 MOST_TRIES = 60
 
 
@@ -43,7 +44,7 @@ def append(table: OwnedTable, name: str, number: int) -> None:
 def add_one(table: OwnedTable) -> None:
     for _ in range(MOST_TRIES):
         old = table.read(COUNTER.names)
-        new = pa.table({"key": old["key"], "value": pa.array([old["value"][0].as_py() + 1])}, COUNTER)
+        new = pa.table({"key": [0], "value": [old["value"][0].as_py() + 1]}, COUNTER)
         try:
             table.replace_rows(old, new, COUNTER.empty_table(), ["key"], {}, "")
         except CommitConflictError:
