@@ -23,15 +23,16 @@ from local.dashboard.numbers import Measure
 Rows = Sequence[dict[str, Any]]
 Draw = Callable[[Rows, View], go.Figure | Component]
 
-WEIGHT = "sum(abs(numerator) + abs(denominator))"
+# What orders the values of a dimension: how much all rows of one move, whatever their sign.
+WEIGHT = "sum(size) over own"
 
 
 class Worth(Enum):
-    """What a KPI's rows come to together; as SQL it orders them."""
+    """What a KPI's rows come to together. Its SQL is that of all rows of one value, to order values by."""
 
-    TOTAL = "sum(numerator)"
-    RATE = "sum(numerator) / nullif(sum(denominator), 0)"
-    BASE = "sum(denominator)"
+    TOTAL = "sum(numerator) over own"
+    RATE = "sum(numerator) over own / nullif(sum(denominator) over own, 0)"
+    BASE = "sum(denominator) over own"
 
     def of(self, numerator: Decimal, denominator: Decimal) -> Decimal | None:
         """The value of summed numerators and denominators; None for a rate over nothing."""
@@ -110,14 +111,20 @@ def first_values(kpi: str, by: str, per: str = "null", most: int = 6, order: str
     Columns: day, name, others, numerator, denominator. The first `most` values have rows of their own; the rows of all
     others are added up, under no name, with how many values these are in `others` (0 for a value of its own).
     """
-    which = f"from kpis where kpi_name = '{kpi}' and {where}"
+    summed = (
+        f"select {per} as day, {by} as name, sum(numerator) as numerator, sum(denominator) as denominator, "
+        "sum(abs(numerator) + abs(denominator)) as size "
+        f"from kpis where kpi_name = '{kpi}' and {where} group by all"
+    )
+    weighed = f"select *, {order} as weight from ({summed}) window own as (partition by name)"
+    placed = f"select *, dense_rank() over (order by weight desc nulls last, name) as place from ({weighed})"
+    # One value more than wanted is shown: "Other (1)" would hide it for nothing.
+    limited = (
+        f"select *, max(place) over () as number, if(number <= {most + 1}, number, {most}) as shown from ({placed})"
+    )
     return (
         "select day, if(place <= shown, name, null) as name, if(place <= shown, 0, number - shown) as others, "
-        "sum(numerator) as numerator, sum(denominator) as denominator "
-        f"from (select {per} as day, {by} as name, numerator, denominator {which}) "
-        "join (select *, if(number <= $most + 1, number, $most) as shown from (".replace("$most", str(most))
-        + f"select {by} as known, row_number() over (order by {order} desc nulls last, {by}) as place, "
-        f"count(*) over () as number {which} group by {by})) on name is not distinct from known "
+        f"sum(numerator) as numerator, sum(denominator) as denominator from ({limited}) "
         "group by day, if(place <= shown, name, null), if(place <= shown, 0, number - shown) "
         "order by min(place), day"
     )

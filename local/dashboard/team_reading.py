@@ -73,6 +73,19 @@ class TeamContent:
     panels: Mapping[str, Drawn]
 
 
+@dataclass(frozen=True)
+class Basis:
+    """What a page needs of its whole table, whatever period is shown, as read at one version.
+
+    That is on which days each KPI has rows, each card's amounts by day, and the look of every value of a column.
+    """
+
+    version: int
+    seen: Mapping[str, frozenset[date]]
+    amounts: tuple[Amounts, ...]
+    styles: Mapping[str, Styles]
+
+
 class TeamReader:
     """Reads the pages of all teams. `promised` is the freshness that the contract of each gold table promises."""
 
@@ -83,6 +96,7 @@ class TeamReader:
         self._promised = promised
         self._now = now
         self._complete: dict[str, date] = {}
+        self._bases: dict[str, Basis] = {}
 
     def read(self, team: Team, choice: Choice) -> Reading[TeamContent] | None:
         """What a team's page shows; None before its gold table exists. Raises LakehouseError without a lake."""
@@ -90,8 +104,19 @@ class TeamReader:
         if complete is None:
             return None
         return self._readings.read(
-            (team.key, choice), [team.table], lambda snapshot: _ask(snapshot, team, choice, complete), complete
+            (team.key, choice),
+            [team.table],
+            lambda snapshot: _ask(snapshot, team, self._basis(snapshot, team), choice, complete),
+            complete,
         )
+
+    def _basis(self, snapshot: Snapshot, team: Team) -> Basis:
+        """What was read at this version before, else read now: another period asks for none of it again."""
+        version = snapshot.pin(team.table)
+        known = self._bases.get(team.key)
+        if known is None or known.version != version:
+            known = self._bases[team.key] = _read_basis(snapshot, team, version)
+        return known
 
     def _last_complete_day(self, table: str) -> date | None:
         try:
@@ -109,27 +134,40 @@ class TeamReader:
         return self._complete[table]
 
 
-def _ask(snapshot: Snapshot, team: Team, choice: Choice, complete: date) -> TeamContent:
-    rows = snapshot.query(f"select kpi_name, period_start as day from {team.table} group by all")  # noqa: S608
+def _read_basis(snapshot: Snapshot, team: Team, version: int) -> Basis:
+    rows = snapshot.query(f"select kpi_name, period_start as day from {team.table} group by all")  # noqa: S608 (declared)
     seen: dict[str, set[date]] = {}
     for row in rows:
         seen.setdefault(row["kpi_name"], set()).add(row["day"])
-    every = {day for days in seen.values() for day in days}
+    columns = {panel.colored_by for panel in team.panels if panel.colored_by}
+    return Basis(
+        version,
+        {kpi: frozenset(days) for kpi, days in seen.items()},
+        tuple(_amounts(snapshot, team, card) for card in team.cards),
+        {column: _styles(snapshot, team, column) for column in columns},
+    )
+
+
+def _ask(snapshot: Snapshot, team: Team, basis: Basis, choice: Choice, complete: date) -> TeamContent:
+    every = {day for days in basis.seen.values() for day in days}
     if not every:
         return TeamContent(None, 0, complete, tuple(CardContent() for _ in team.cards), {})
     last = max(every)
     first = max(min(every), last - timedelta(days=choice.days - 1)) if choice.days else min(every)
     days = Days(first, last)
     cards = tuple(
-        _card_content(card, _amounts(snapshot, team, card), known_days(card.kpi, seen), days, complete, choice)
-        for card in team.cards
+        _card_content(card, amounts, known_days(card.kpi, basis.seen), days, complete, choice)
+        for card, amounts in zip(team.cards, basis.amounts, strict=True)
     )
-    styles = {
-        column: _styles(snapshot, team, column) for column in {panel.colored_by for panel in team.panels} if column
-    }
     view = View(first, last, complete)
+    answers: dict[str, Rows] = {}
     panels = {
-        panel.key: _draw(panel, _panel_rows(snapshot, team, panel, days), view, styles.get(panel.colored_by or "", {}))
+        panel.key: _draw(
+            panel,
+            _panel_rows(snapshot, team, panel, days, answers),
+            view,
+            basis.styles.get(panel.colored_by or "", {}),
+        )
         for panel in team.panels
     }
     return TeamContent(days, sum(day in days for day in every), complete, cards, panels)
@@ -170,13 +208,16 @@ def _styles(snapshot: Snapshot, team: Team, column: str) -> Styles:
     return styles_of(row["name"] for row in rows)
 
 
-def _panel_rows(snapshot: Snapshot, team: Team, panel: Panel, days: Days) -> Rows:
-    kpis = f"with kpis as (from {team.table} where period_start >= $since) "
-    rows = snapshot.query(kpis + panel.statement, {"since": days.first})
+def _panel_rows(snapshot: Snapshot, team: Team, panel: Panel, days: Days, answers: dict[str, Rows]) -> Rows:
+    """The rows of a panel; `answers` remembers those of statements that several panels ask."""
+    if panel.statement not in answers:
+        kpis = f"with kpis as (from {team.table} where period_start >= $since) "
+        answers[panel.statement] = snapshot.query(kpis + panel.statement, {"since": days.first})
+    rows = answers[panel.statement]
     if panel.beside is None:
         return rows
     try:
-        return rows + snapshot.query(panel.beside[1], {"since": days.first, "until": days.last})
+        return [*rows, *snapshot.query(panel.beside[1], {"since": days.first, "until": days.last})]
     except MissingTableError:
         return rows
 

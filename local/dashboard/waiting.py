@@ -76,14 +76,17 @@ def _taken_in(source: str, commits: Iterable[Commit], takers: list[Followed]) ->
 
 
 def _first_after(version: int, newest: int, log: DeltaLog) -> datetime | None:
-    """The time of the first commit after a version that brought rows; what tends a table brings none."""
+    """The time of the first commit after a version that brought rows; what tends a table brings none.
+
+    Of silver only new rows count: a correction need not change any KPI, and then gold has nothing to commit for it.
+    """
     for number in range(version + 1, min(newest, version + MOST_LOOKED_AT) + 1):
         commit = log.commit(number)
         lineage = read_lineage(commit.metadata) if commit else None
         if commit is None or lineage is None:
             continue
         counts = lineage.counts
-        brought = counts.read if log.name.startswith("bronze.") else counts.inserted + counts.updated
+        brought = counts.read if log.name.startswith("bronze.") else counts.inserted
         if brought:
             return commit.committed_at
     return None

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lakehouse.contracts import load_contracts
@@ -65,6 +65,7 @@ def test_a_day_without_data_is_a_gap_on_an_axis_of_time() -> None:
     assert line.mode == "lines+markers"
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(0, 60), min_size=1))
 def test_only_neighbours_are_joined(numbers: set[int]) -> None:
     found = {D1 + timedelta(days=number) for number in numbers}
@@ -124,6 +125,7 @@ class TestColors:
         assert len(set(styles.values())) == number
         assert {style.color for style in styles.values()} <= set(PALETTE)
 
+    @settings(deadline=None)
     @given(st.lists(st.text(max_size=5), min_size=1, max_size=20, unique=True))
     def test_the_order_of_values_means_nothing(self, values: list[str]) -> None:
         mixed = list(values)

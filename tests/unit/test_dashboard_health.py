@@ -197,6 +197,14 @@ class TestWaiting:
 
         assert self.waiting(tmp_path)["gold.sales_kpis"] is None
 
+    def test_a_correction_that_changes_no_kpi_does_not_wait(self, tmp_path: Path) -> None:
+        self.write(tmp_path, "silver.validated_pos", 2)
+        self.write(tmp_path, "gold.sales_kpis", 1, TableInput("silver.validated_pos", 0, 0))
+        corrected = Lineage("silver", "pos", 1, "", "", (), Counts(read=1, updated=1)).to_json()
+        write(tmp_path, "silver.validated_pos", {"record_id": ["x"], "arrived_at": [NOW]}, corrected)
+
+        assert self.waiting(tmp_path)["gold.sales_kpis"] is None
+
     def test_tables_are_made_from_those_below(self) -> None:
         contracts = load_contracts(CONTRACTS)
 

@@ -163,7 +163,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(ROWS, st.integers(1, 8), st.sampled_from([TOTAL, RATE, BASE]))
 def test_first_values_leave_nothing_out(
     rows: list[tuple[str | None, date, Decimal, Decimal]], most: int, order: Worth
