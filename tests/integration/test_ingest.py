@@ -120,8 +120,8 @@ def test_every_kind_of_file_becomes_rows_of_the_one_envelope(lake: Lake) -> None
 
     fields = ", ".join(column.name for column in lake.contracts.source("pos").columns)
     no_header = (
-        f"the header shares no name with the contract pos: found 'hello', expected {fields}: declare the source's "
-        "dialect (lakehouse try FILE --source pos shows it)"
+        "the header shares no name with the contract pos: declare the source's dialect (lakehouse try FILE --source "
+        f"pos shows it); expected {fields}; found 'hello'"
     )
     rows = lake.rows()
     # What the disk's clock puts after the look came with the look, in the order of the disk's clock.
