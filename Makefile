@@ -48,8 +48,9 @@ format: .venv/.synced ## Put the code into the house format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-docs: .venv/.synced ## Write docs/contracts from contracts/
+docs: .venv/.synced ## Write docs/contracts from contracts/, and docs/kpis from the KPIs and their meanings
 	@$(BIN)/python -m local.contract_pages
+	@$(BIN)/python -m local.kpi_pages
 
 preview: package ## Plan the AWS estate of STACK=dev against an empty emulated account; fails on a warning (needs pulumi)
 	@$(BIN)/python -m tests.infra.preview $(or $(STACK),dev)

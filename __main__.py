@@ -64,7 +64,7 @@ def declare() -> None:
 
     warehouse = None
     if config.switches.warehouse:
-        warehouse = Warehouse("warehouse", WarehouseArgs(estate, keys, network, storage, catalog, governance))
+        warehouse = Warehouse("warehouse", WarehouseArgs(estate, keys, network, catalog, governance))
 
     # Who watches over it
     audit = Audit("audit", AuditArgs(estate, keys, storage, catalog))

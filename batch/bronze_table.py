@@ -6,7 +6,6 @@ from datetime import datetime
 from functools import partial
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from botocore.exceptions import BotoCoreError, ClientError
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
@@ -17,11 +16,13 @@ from batch.landing_area import LandingArea, LandingFile
 from batch.lines import MEBIBYTE, UNREADABLE
 from lakehouse.contracts import Contracts
 from lakehouse.delta.table import CommitConflictError, OwnedTable
+from lakehouse.engine.enrich import values
 from lakehouse.engine.schemas import envelope_schema
 from lakehouse.errors import LakehouseError
 from lakehouse.layout import Layout, spark_path
 from runtime.commits import code_version, transaction
 from runtime.failpoints import failpoint
+from runtime.leases import LeaseLostError
 from runtime.lineage import Counts, FileInput, Lineage
 from runtime.tables import ensure_table
 
@@ -78,13 +79,13 @@ class BronzeTable:
         return -1 if found is None else found
 
     def append(self, batch: int, files: list[LandingFile]) -> Appended:
-        """Reads the files and appends their rows in one commit. Raises IngestError if that fails."""
+        """Reads the files and appends their rows in one commit. Raises IngestError if that fails, and LeaseLostError."""
         try:
             if sum(file.size for file in files) <= READ_HERE:
                 return self._append_here(batch, files)
             return self._append_on_executors(batch, files)
         except (LakehouseError, BotoCoreError, ClientError, OSError, PySparkException, Py4JError) as error:
-            if isinstance(error, IngestError):
+            if isinstance(error, IngestError | LeaseLostError):
                 raise
             raise IngestError(f"batch {batch} of {self._source} was not taken in: {_reason(error)}") from error
 
@@ -146,12 +147,11 @@ def _inputs(read: pa.Table, files: list[LandingFile]) -> tuple[list[FileInput], 
     each row the number of its file, and `payload_encoding`.
     """
     counted = read.group_by("file").aggregate([([], "count_all")])
-    records = dict(zip(counted["file"].to_pylist(), counted["count_all"].to_pylist(), strict=True))
+    records = dict(zip(values(counted["file"]), values(counted["count_all"]), strict=True))
     inputs = [
         FileInput(file.record_path, records.get(number, 0), file.size, file.etag) for number, file in enumerate(files)
     ]
-    unreadable = pc.sum(pc.equal(read["payload_encoding"], UNREADABLE)).as_py() or 0
-    return sorted(inputs, key=lambda each: each.file), int(unreadable)
+    return sorted(inputs, key=lambda each: each.file), values(read["payload_encoding"]).count(UNREADABLE)
 
 
 def _reason(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Landing files into bronze, each exactly once: plan, read on the executors, append.
+"""Landing files into bronze, each exactly once: plan, read (large batches on executors), append.
 
 The payload of a record is what `batch.readers` makes of it; nothing is judged here, so that bronze holds what came.
 """

@@ -28,7 +28,7 @@ def maintain(
     """Compacts and cleans the named tables, or all that exist, one after the other.
 
     1. A table whose lease is free is compacted under that lease. One that a running job writes is left to the job,
-       which compacts it after every `settings.compact_batches` batches.
+       which compacts it once in `settings.compact_batches` commits.
     2. Files that no version of the last `settings.time_travel_hours` needs are removed, beside the owner or not.
 
     Raises ContractError for a table that does not exist.

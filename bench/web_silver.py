@@ -30,7 +30,7 @@ _EVENTS = """
         event_time + INTERVAL 1 SECOND AS arrived_at,
         'e' || (g + 1000000000) AS event_id,
         's-' || visit AS session_id,
-        CASE WHEN visit % 3 = 0 THEN 'u' || visit % 20011 END AS user_id,
+        CAST(NULL AS VARCHAR) AS user_id,
         '198.51.' || visit % 251 || '.' || visit % 241 AS client_ip,
         'Mozilla/5.0 (X11; Linux x86_64; rv:' || (visit % 40 + 90) || '.0) Gecko' AS user_agent,
         CASE WHEN place = 0 THEN landing_page ELSE '/products/p' || visit % 2000 END AS page,
@@ -44,7 +44,7 @@ _EVENTS = """
         event_time,
         's-' || visit AS visitor_id,
         CASE WHEN place >= 2 THEN 'category ' || visit % 12 END AS category,
-        visit || '@' || epoch_us(started) AS session_key,
+        's-' || visit || '@' || epoch_us(started) AS session_key,
         started AS session_started_at,
         place + 1 AS position,
         CASE WHEN place > 0 THEN CAST(864 + {more} AS DECIMAL(18, 6)) END AS seconds_since_previous,
@@ -85,6 +85,10 @@ class WebSilver:
         if not self._web.live_files():
             for first in range(-rows, 0, ROWS_AT_ONCE):
                 self._web.append(self._events(first, min(first + ROWS_AT_ONCE, 0)), {}, "{}")
+
+    def events(self, first: int, last: int) -> pa.Table:
+        """The silver rows of events of these numbers; 0 is the first behind the history."""
+        return self._events(first, last)
 
     def change(self) -> int:
         """Commits the next batch of 10 000 changed rows; the version that it makes."""

@@ -47,6 +47,12 @@ APPLICATION_PARTS = (
 ENVIRONMENT = "environment"
 # The Delta that EMR made for its own Spark; no job has it unless it says so.
 DELTA_JARS = "/usr/share/aws/delta/lib/*.jar"
+# Where AWS says that a job names its interpreter ("Using Python libraries with EMR Serverless").
+INTERPRETER = (
+    "spark.emr-serverless.driverEnv.PYSPARK_DRIVER_PYTHON",
+    "spark.emr-serverless.driverEnv.PYSPARK_PYTHON",
+    "spark.executorEnv.PYSPARK_PYTHON",
+)
 # Of a worker's memory, what is not Java's heap: Python, Arrow, Java itself.
 OVERHEAD_GB = 2
 
@@ -324,6 +330,8 @@ def _spark_defaults(
         **log_store_settings(),
         "spark.emr-serverless.driverEnv.PYTHONPATH": f"./{ENVIRONMENT}",
         "spark.executorEnv.PYTHONPATH": f"./{ENVIRONMENT}",
+        # A release's default is an older Python (docs/adr/0017): the driver, and what it and the executors start.
+        **{name: estate.config.compute.python for name in INTERPRETER},
         **{f"spark.emr-serverless.driverEnv.{name}": value for name, value in {**settings, **executors}.items()},
         **{f"spark.executorEnv.{name}": value for name, value in executors.items()},
     }

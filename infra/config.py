@@ -109,6 +109,12 @@ class Compute(Section):
     """The EMR Serverless application and its jobs."""
 
     release: str = Field("emr-spark-8.1.0", pattern=r"^emr-[a-z0-9.-]+$", description="Spark 4.1, Delta 4.2, Java 17.")
+    python: str = Field(
+        "python3.13",
+        pattern=r"^((\./|/)([A-Za-z0-9._-]+/)*)?python3[0-9.]*$",
+        description="The interpreter of driver and executors: a name or path in the release's image, or a path in the "
+        "job's archive (./environment/…). The packages of `make package` are for Python 3.13.",
+    )
     driver_cores: Literal[1, 2, 4, 8, 16] = Field(2, description="Cores of each job's driver.")
     driver_memory_gb: int = Field(8, ge=2, le=120, description="Memory of each job's driver, in GB.")
     executor_cores: Literal[1, 2, 4, 8, 16] = Field(1, description="Cores of an executor.")

@@ -131,7 +131,7 @@ def _storage(contracts: Contracts, config: EstateConfig, load: Load) -> list[Lin
         batches = _batches(contracts, config, load)
         looks = (len(contracts.sources) + GOLD_FEEDS) * SECONDS / max(1.0, config.compute.trigger_seconds)
         lines += [
-            Line("storage", "queries that look for news", looks, "S3 PUT or LIST"),
+            Line("storage", "queries that look for news", looks, "S3 GET"),
             Line("storage", "writes of micro-batches", batches * PUTS_A_BATCH, "S3 PUT or LIST"),
             Line("storage", "reads of micro-batches", batches * GETS_A_BATCH, "S3 GET"),
             Line("storage", "access logs", _kept_bytes(config, looks + batches * (PUTS_A_BATCH + GETS_A_BATCH),

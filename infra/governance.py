@@ -48,7 +48,8 @@ class Governance(pulumi.ComponentResource):
         if self._estate.config.switches.table_grants:
             self._databases()
             for access in self._estate.access:
-                self._grant(access)
+                for layer, table in self._places(access):
+                    self._grant(access, layer, table)
         self.register_outputs({"roles": {team: role.arn for team, role in self.team_roles.items()}})
 
     def _team_role(self, team: str) -> aws.iam.Role:
@@ -58,8 +59,6 @@ class Governance(pulumi.ComponentResource):
             description=f"Reads what the contracts grant to {team.replace('_', ' ')}",
             assume_role_policy=taken_by(self._estate, "Team", self._estate.config.team_principals.get(team, ())),
             max_session_duration=8 * 3600,
-            # What Redshift makes of it: a member of the team's database role (infra/warehouse.py).
-            tags={"RedshiftDbRoles": team},
             opts=self._child,
         )
         databases = [self._args.catalog.databases[layer] for layer in (*LAYERS_READ, SPECTRUM)]
@@ -104,7 +103,7 @@ class Governance(pulumi.ComponentResource):
 
     def _databases(self) -> None:
         """A role that may read a table may know of its database."""
-        seen = sorted({(each.role, each.table.partition(".")[0]) for each in self._estate.access})
+        seen = sorted({(each.role, layer) for each in self._estate.access for layer, _ in self._places(each)})
         for team, layer in seen:
             for suffix, principal in self._principals(team):
                 database = self._args.catalog.databases[layer]
@@ -119,12 +118,18 @@ class Governance(pulumi.ComponentResource):
             *((f"-{group}", pulumi.Output.concat(prefix, group)) for group in groups),
         ]
 
-    def _grant(self, access: Access) -> None:
-        layer, _, name = access.table.partition(".")
+    def _places(self, access: Access) -> list[tuple[str, aws.glue.CatalogTable]]:
+        """Where a table is found: in its layer, and where there is a warehouse among the tables that it reads."""
+        catalog = self._args.catalog
+        found = [(access.table.partition(".")[0], catalog.tables[access.table])]
+        if self._estate.config.switches.warehouse and access.table in catalog.spectrum_tables:
+            found.append((SPECTRUM, catalog.spectrum_tables[access.table]))
+        return found
+
+    def _grant(self, access: Access, layer: str, table: aws.glue.CatalogTable) -> None:
+        name = access.table.partition(".")[2]
         resource, database = f"{self._name}-{access.role}-{layer}-{name}", self._args.catalog.databases[layer]
-        after = pulumi.ResourceOptions.merge(
-            self._after, pulumi.ResourceOptions(depends_on=[self._args.catalog.tables[access.table]])
-        )
+        after = pulumi.ResourceOptions.merge(self._after, pulumi.ResourceOptions(depends_on=[table]))
         cells = self._filter(resource, access, database, after) if access.row_filter is not None else None
         for suffix, principal in self._principals(access.role):
             if access.row_filter is None:

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from lakehouse.contracts import Column, Contract, Contracts
+from lakehouse.engine.check import CHECKS, rules
 from lakehouse.policies import readable_columns
-from lakehouse.quality import CHECKS, rules
 
 INDEX = "README.md"
 _KINDS = {"source": "Source", "silver": "Silver", "gold": "Gold", "bronze": "Bronze", "rejected": "Rejected"}

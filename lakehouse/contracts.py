@@ -20,6 +20,7 @@ from lakehouse.contract_model import (
     Group,
     Role,
 )
+from lakehouse.expressions import fault_of_expression
 from lakehouse.odcs import read_contract
 
 __all__ = ["Column", "Contract", "ContractError", "Contracts", "Group", "Role", "load_contracts"]
@@ -159,6 +160,12 @@ def _refuse_unfit_column(column: Column, contract: Contract, contracts: Contract
         other.reference and other.reference[0] == column.lookup[0] for other in contract.columns
     ):
         raise ContractError(f"{path}.customProperties.lookup: no column refers to {column.lookup[0]}")
+    if column.expression is not None:
+        place = contract.columns.index(column)
+        earlier = [(each.stored_as, each.type) for each in contract.columns[:place] if not each.settled]
+        fault = fault_of_expression(column.expression, earlier)
+        if fault is not None:
+            raise ContractError(f"{path}.customProperties.expression: {column.expression!r} is no DuckDB SQL: {fault}")
     if column.settled and contract.group is None:
         raise ContractError(f"{path}.customProperties.settled: {contract.name} has no group to settle")
 

@@ -25,6 +25,7 @@ from pydantic import BaseModel, ValidationError
 
 from lakehouse.contract_model import CLASSIFICATIONS, CLOCK_SKEW, KINDS, Column, Contract, ContractError, Group, Role
 from lakehouse.dialect import PLAIN, Dialect, DialectError, read_dialect
+from lakehouse.expressions import fault_of_pattern
 
 CONTRACT_PROPERTIES = ("kind", "extends", "eventTime", "eventTimeAhead", "precedence", "group", "dialect")
 COLUMN_PROPERTIES = ("storedAs", "lookup", "expression", "settled")
@@ -191,10 +192,9 @@ def _refuse_unfit_rules(column: Column, path: str) -> None:
     if column.type != "string" and (column.enum or column.pattern or column.max_length is not None):
         raise ContractError(f"{path}: enum, pattern and maxLength are for strings, not for {column.type}")
     if column.pattern is not None:
-        try:
-            re.compile(column.pattern)
-        except re.error as error:
-            raise ContractError(f"{path}.logicalTypeOptions.pattern: {error}") from error
+        fault = fault_of_pattern(column.pattern)
+        if fault is not None:
+            raise ContractError(f"{path}.logicalTypeOptions.pattern: {column.pattern!r} is no RE2 pattern: {fault}")
     given = (column.lookup is not None, column.expression is not None, column.settled)
     if sum(given) > 1:
         raise ContractError(f"{path}.customProperties: only one of lookup, expression and settled can give a column")

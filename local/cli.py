@@ -133,6 +133,20 @@ def produce(
 
 
 @app.command()
+def sample(
+    to: Annotated[str, typer.Option(help="Where files go, under <source>/: a folder or s3://bucket/prefix.")],
+    streams: Annotated[bool, typer.Option("--streams", help="Put events on the streams of the settings too.")] = False,
+    days: Annotated[int, typer.Option(min=1, help="How many days of tills, stock and campaigns.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Put reference data, files and events that fit the contracts where the jobs look for them, for a first KPI."""
+    from local.commands import sample as command
+
+    settings = _connected("--streams" if streams else f"--to {to}") if streams or to.startswith("s3") else _settings()
+    command.run(to=to, streams=streams, days=days, json=as_json, settings=settings)
+
+
+@app.command()
 def batch(
     source: Annotated[
         Literal["reference", "pos", "inventory", "campaigns", "all"],
@@ -203,6 +217,25 @@ def sql(
     from local.commands import sql as command
 
     command.run(query=query, format=output, at=at or (), settings=_on_lake(root=root))
+
+
+@app.command()
+def tables(root: Root = None, as_json: AsJson = False) -> None:
+    """List the tables of the lake: rows, newest record, last commit, owner and what a row is."""
+    from local.commands import tables as command
+
+    command.run(json=as_json, settings=_on_lake(root=root))
+
+
+@app.command()
+def describe(
+    name: Annotated[str, typer.Argument(help="A KPI such as net_sales, or a table such as gold.sales_kpis.")],
+    as_json: AsJson = False,
+) -> None:
+    """Explain a KPI (what it means, counts and leaves out, its SQL) or a table (its columns and who may read them)."""
+    from local.commands import describe as command
+
+    command.run(name=name, json=as_json, settings=_settings())
 
 
 @app.command()

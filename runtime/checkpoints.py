@@ -15,7 +15,7 @@ class CheckpointError(LakehouseError):
 def checkpoint_id(checkpoint: Storage) -> str:
     """The id that Spark gave the query when it made the checkpoint; a new checkpoint has a new one.
 
-    Transaction ids carry it: batch numbers of a new checkpoint begin at 0 again, and Delta would silently skip them.
+    Transaction ids carry it: batch numbers of a new checkpoint begin at 0 again, and would be taken for old ones.
     Raises LakehouseError if the checkpoint has no readable `metadata` file.
     """
     content = checkpoint.read("metadata")

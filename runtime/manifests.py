@@ -1,7 +1,7 @@
 """What Redshift Spectrum reads of a Delta table: manifests that name its files, and the partitions that have one.
 
-The owner writes the manifests, `<table>/_symlink_format_manifest/<partition folders>/manifest`. Spectrum opens only those
-of partitions that the Glue catalog lists, and nobody lists them by itself: `CataloguedPartitions` does.
+The owner writes the manifests, `<table>/_symlink_format_manifest/<partition folders>/manifest`. Spectrum opens only
+those of partitions that the Glue catalog lists, and nobody lists them by itself: `CataloguedPartitions` does.
 """
 
 import logging

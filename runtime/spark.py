@@ -16,9 +16,9 @@ from runtime.log_store import class_path, log_store_settings
 from runtime.region import VARIABLES, region
 from runtime.spark_environment import SAME_EVERYWHERE, own_spark
 
-# Why each differs from Spark's default is in docs/adr (micro-batch cost): small batches are all fixed cost.
+# Why each differs from Spark's default is in docs/adr/0020.
 SMALL_BATCHES = {
-    # One batch has more generated classes than the default (100) holds: each would be compiled again every time.
+    # Reconciliation generates more classes than the default (100) holds: they would be compiled again and again.
     "spark.sql.codegen.cache.maxEntries": "5000",
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.sql.adaptive.enabled": "false",
@@ -26,8 +26,8 @@ SMALL_BATCHES = {
     # VACUUM lists a table in so many tasks, however small it is; Spark's default is 10 000.
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "8",
     "spark.sql.streaming.numRecentProgressUpdates": "20",
-    # How soon a query without a trigger interval, as in a drain, looks again when nothing had come: each look lists the
-    # log of every table that it reads, and Spark's default (10 ms) is as many a second as the store answers.
+    # How soon a query without a trigger interval, as in a drain, looks again when nothing had come: each look
+    # is a request, and Spark's default (10 ms) is as many a second as the service answers.
     "spark.sql.streaming.pollingDelay": "500ms",
     "spark.databricks.delta.merge.materializeSource": "none",
     "spark.databricks.delta.stalenessLimit": "0",

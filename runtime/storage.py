@@ -23,6 +23,8 @@ from runtime.ways_out import AGAIN, BY_SPARK, BY_STORE, way_out
 # What can be tried with an object, and how it is told that it failed.
 _DONE = {"write": "written", "read": "read", "list": "listed", "delete": "deleted"}
 LONGEST_LINE = 500
+# How the libraries that read and write tables tell of a request to a store that failed.
+REQUEST = "Error performing"
 
 
 class StorageError(LakehouseError, BaseError):
@@ -131,14 +133,16 @@ class Storage:
 
 
 def told_by_store(said: str) -> str | None:
-    """The line of what Spark `said`, a whole stack as a rule, that first tells of a store that is full, refuses or is
-    gone, with what to do behind it. None where nothing tells of one.
+    """The line of what was `said`, with Spark a whole stack as a rule, that first tells of a store that is full,
+    refuses or is gone, with what to do behind it. None where nothing tells of one.
     """
     for line in said.splitlines():
-        advice = way_out(line, "read and write", BY_SPARK)
+        of_table = REQUEST in line
+        ways = BY_STORE if of_table else BY_SPARK
+        advice = way_out(line, "read and write", ways) or (AGAIN if of_table else None)
         if advice is not None:
             told = line.strip().removeprefix(": ").removeprefix("Caused by: ")[:LONGEST_LINE]
-            known = any((way_out(line, do, BY_SPARK) or advice) in told for do in _DONE)
+            known = any((way_out(line, do, ways) or advice) in told for do in _DONE)
             return told if known else f"{told}: {advice}"
     return None
 

@@ -4,8 +4,9 @@ import os
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
-from deltalake import DeltaTable, QueryBuilder
+from deltalake import DeltaTable
 
+from lakehouse.delta.delta_rs import answer
 from lakehouse.delta.follow import TableLog
 from lakehouse.delta.store import storage_options
 from lakehouse.delta.table import OwnedTable
@@ -48,5 +49,4 @@ def table_version(uri: str) -> int:
 def read_version(uri: str, version: int) -> pa.Table:
     """All rows of the table at `uri` as of a version that its log still has."""
     table = DeltaTable(uri, version=version, storage_options=options(uri) or None)
-    rows = QueryBuilder().register("t", table).execute("SELECT * FROM t").read_all()
-    return pa.table(rows).cast(open_table(uri).schema)
+    return answer(table, "SELECT * FROM t").cast(open_table(uri).schema)

@@ -1,5 +1,6 @@
 """What an owner does for its tables between batches: few files, and what Redshift Spectrum reads."""
 
+import time
 from collections.abc import Sequence
 
 from lakehouse.contracts import Contract
@@ -7,6 +8,9 @@ from lakehouse.delta.table import OwnedTable
 from lakehouse.settings import Settings
 from runtime.compaction import compact
 from runtime.manifests import CataloguedPartitions, write_manifests
+
+# How often what no reader needs any more is taken out of a table's log.
+CLEANING_SECONDS = 3600.0
 
 
 class Upkeep:
@@ -22,6 +26,7 @@ class Upkeep:
             # A job that died after it wrote manifests has told the catalog nothing.
             self._partitions.update()
         self._seen = [table.version for table in tables]
+        self._cleaned_at = time.monotonic()
 
     def run(self) -> bool:
         """Whether any table was compacted: those were that had `compact_batches` commits since the last time."""
@@ -31,6 +36,10 @@ class Upkeep:
         for number in due:
             compact(self._tables[number])
             self._seen[number] = self._tables[number].version
+        if due and time.monotonic() - self._cleaned_at > CLEANING_SECONDS:
+            self._cleaned_at = time.monotonic()
+            for table in self._tables:
+                table.clean_log()
         if 0 in due and self._manifests:
             write_manifests(self._tables[0])
             self._seen[0] = self._tables[0].version

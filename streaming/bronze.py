@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from lakehouse.contracts import Contracts
+from lakehouse.engine.enrich import values
 from lakehouse.engine.schemas import TIMESTAMP, envelope_schema
 from lakehouse.layout import Layout, spark_path
 from lakehouse.settings import Settings
@@ -25,7 +26,7 @@ from runtime.storage import Storage
 from runtime.tables import ensure_table
 from runtime.upkeep import Upkeep
 from streaming.epoch_reader import EpochReader
-from streaming.handover import Handed
+from streaming.handover import Continuity, Handed
 from streaming.kinesis_options import KinesisOptions
 from streaming.ledger import ANEW, Ledger, LedgerError
 from streaming.shards import Kind, Offset, Position
@@ -41,11 +42,10 @@ def envelope(records: pa.Table, ingested_at: datetime) -> pa.Table:
     Takes the columns of the Kinesis source. Data that is no UTF-8 becomes base64, marked in `payload_encoding`.
     """
     count = records.num_rows
-    parts = [records["stream"], records["shard_id"], records["sequence_number"]]
-    record_id = pc.binary_join_element_wise(*parts, "/")
+    record_id = _joined(records["stream"], records["shard_id"], records["sequence_number"])
     inside = records["sub_sequence_number"]
     if inside.null_count < count:
-        within = pc.binary_join_element_wise(record_id, inside.cast(pa.string()), "/")
+        within = _joined(record_id, inside.cast(pa.string()))
         record_id = pc.if_else(pc.is_null(inside), record_id, within)
     payload, encoding = _as_text(records["data"])
     return pa.table(
@@ -61,12 +61,18 @@ def envelope(records: pa.Table, ingested_at: datetime) -> pa.Table:
     )
 
 
+def _joined(*parts: Any) -> Any:
+    """Columns of text as one, with a slash between; the stubs of Arrow refuse a separator."""
+    join: Any = pc.binary_join_element_wise
+    return join(*parts, "/")
+
+
 def _as_text(data: "pa.ChunkedArray[Any]") -> "tuple[Any, Any]":
     """Payloads and how they are written: as they are where all of them are UTF-8, which is looked at as a whole."""
     try:
         return data.cast(pa.string()), pa.repeat(pa.scalar("utf8"), len(data))
     except pa.ArrowInvalid:
-        found = [_text(each) for each in data.to_pylist()]
+        found = [_text(each) for each in values(data)]
         payloads, encodings = zip(*found, strict=True)
         return pa.array(payloads, pa.string()), pa.array(encodings, pa.string())
 
@@ -102,6 +108,7 @@ class BronzeStream:
         self.restores = Restores(self._log)
         self._settings = settings
         self._first = True
+        self._continuity = Continuity()
 
     def append(self, batch: int) -> Handed | None:
         """Brings one micro-batch of the Kinesis source into the table, once; gives what it added.
@@ -114,7 +121,7 @@ class BronzeStream:
         """
         failpoint("bronze.started")
         # 1
-        self.table.refresh()
+        self._continuity.found(self.table.refresh())
         self.restores.refuse()
         if self._first and self._is_over(batch):
             self._first = False
@@ -132,7 +139,7 @@ class BronzeStream:
         if ranges or gaps:
             rows = envelope(records, datetime.now(UTC))
             version = self.table.append(rows, {self._app_id(): batch}, lineage(self.source, batch, ranges, gaps))
-            handed = Handed(self.name, self.table.id, version, version, rows)
+            handed = Handed(self.name, self.table.id, self._continuity.changed(version), version, rows)
         failpoint("bronze.after_commit")
         self._first = False
         log.info("%s batch %d: %d records", self.name, batch, records.num_rows)
@@ -140,13 +147,15 @@ class BronzeStream:
 
     def keep_up(self) -> None:
         """What the owner does for its table now and then."""
-        self._upkeep.run()
+        self._continuity.found(self.table.version)
+        if self._upkeep.run():
+            self._continuity.unchanged(self.table.version)
 
     def planned(self) -> int:
         """The last batch that the checkpoint plans; -1 for a new one.
 
-        Raises CheckpointError for a checkpoint that was put back to an earlier state: Delta would take its next batches
-        for old ones, and leave them out without a word. For one that was put back in place of a newer one: what that
+        Raises CheckpointError for a checkpoint that was put back to an earlier state: its next batches
+        would be taken for old ones, and left out without a word. For one that was put back in place of a newer one: what that
         brought in would come once more. And for one that lost its identity: Spark would give it a new one, under which
         the batch that it repeats would go in twice.
         """
@@ -231,11 +240,11 @@ def last_records(spark: SparkSession, uri: str, stream: str) -> dict[str, Positi
 def shard_ranges(records: pa.Table) -> tuple[ShardInput, ...]:
     """What came from each shard: its first and last sequence number, and how many records."""
     found = []
-    for shard in sorted(records["shard_id"].unique().to_pylist()):
-        of_shard = records.filter(pc.equal(records["shard_id"], shard))
-        sequences = of_shard["sequence_number"].to_pylist()
-        first, last = (choose(sequences, key=lambda each: (len(each), each)) for choose in (min, max))
-        found.append(ShardInput(of_shard["stream"][0].as_py(), shard, first, last, of_shard.num_rows))
+    for shard in sorted(set(values(records["shard_id"]))):
+        of_shard = records.filter(pc.equal(records["shard_id"], pa.scalar(shard)))
+        stream, sequences = values(of_shard["stream"])[0], values(of_shard["sequence_number"])
+        first, last = (str(choose(sequences, key=lambda each: (len(each), each))) for choose in (min, max))
+        found.append(ShardInput(stream, shard, first, last, of_shard.num_rows))
     return tuple(found)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from lakehouse.errors import LakehouseError
+from runtime.failpoints import failpoint
 from runtime.tables import table_exists
 from streaming.gold import GoldTable
 from streaming.handover import Handed
@@ -45,6 +46,19 @@ class Flow:
                     return
                 self._hand_to_gold(changes)
 
+    def ensure_silver(self) -> None:
+        """What the silver query does when it starts: raises what would be the same at every try, such as
+        IncompatibleTableError and RestoredTableError.
+        """
+        for table in self.silver:
+            table.ensure()
+
+    def ensure_gold(self) -> None:
+        """What the gold query does when it starts, for the tables whose silver is there. Raises as `ensure_silver`."""
+        for table in self.gold:
+            if all(table_exists(uri) for uri in table.silver.values()):
+                table.ensure()
+
     def follow_bronze(self) -> None:
         """Brings every silver table up to date with bronze, then gold with them; what the silver query does.
 
@@ -57,6 +71,7 @@ class Flow:
             try:
                 changes = table.follow(stopped=self.stopped)
                 table.keep_up()
+                failpoint("silver.done")
             except Exception as error:  # raised below, once its neighbours are up to date
                 failures.append(error)
                 continue

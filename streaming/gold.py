@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 GOLD_TABLES = TABLES
 # How often a batch looks again after somebody else has made the version that it was to be.
 ATTEMPTS = 3
+LOOKED_AT_AGAIN = (CommitConflictError, AlteredTableError, LogGoneError)
 
 
 class MissingSilverTableError(LakehouseError):
@@ -66,7 +67,7 @@ class GoldTable:
         self._lock = Lock()
         # A small batch is done before a second thread has started.
         self._connection = duckdb.connect(config={"threads": 1})
-        self._recent = RecentFiles()
+        self._recent = RecentFiles(self._schema)
         self._table: OwnedTable | None = None
         self._sources: dict[str, SilverSource] = {}
         self._fingerprint = ""
@@ -104,30 +105,34 @@ class GoldTable:
         return found
 
     def keep_up(self) -> None:
-        """Compacts the table once in so many batches."""
+        """Compacts the table once in so many batches; not when somebody else has just written it."""
         with self._lock:
-            if self._upkeep is not None and self._table is not None and self._upkeep.run():
-                self._publish(self._table)
+            try:
+                if self._upkeep is not None and self._table is not None and self._upkeep.run():
+                    self._publish(self._table)
+            except CommitConflictError as error:
+                self._table = None
+                log.warning("%s is not compacted: %s", self.name, error)
 
     def _follow_once(self, handed: Mapping[str, Handed]) -> bool:
         """One batch, or the table anew: when it does not fit, or a silver table's log does not give every change.
 
-        When somebody else has made the version that the commit would have been, all is looked at again.
+        After any failure all is looked at again, by the next call; at once when somebody else has made the version that
+        the commit would have been.
         """
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 table = self._table or self._open()
                 return self._build(table) if self._misfit else self._take_in(table, handed)
-            except CommitConflictError as error:
+            except Exception as error:
+                # Whatever it was: what is remembered of the tables may be why.
                 self._table = None
-                if attempt == ATTEMPTS:
+                if attempt == ATTEMPTS or not isinstance(error, LOOKED_AT_AGAIN):
                     raise
-                log.warning("%s is looked at again: %s", self.name, error)
-            except (AlteredTableError, LogGoneError) as error:
-                self._table = None
-                if attempt == ATTEMPTS:
-                    raise
-                self._open(str(error))
+                if isinstance(error, CommitConflictError):
+                    log.warning("%s is looked at again: %s", self.name, error)
+                else:
+                    self._open(str(error))
         raise AssertionError("the last attempt returns or raises")
 
     def _take_in(self, table: OwnedTable, handed: Mapping[str, Handed]) -> bool:
@@ -165,8 +170,7 @@ class GoldTable:
         # 4
         touched = days_of(sums)
         files = files_of(touched, table.files())
-        there = pa.concat_tables([self._schema.empty_table(), *self._recent.read(table, files)])
-        rows = gold.apply_sums(sums, there, self.contract)
+        rows = gold.apply_sums(sums, self._recent.read(table, files), self.contract)
         since = {name: self._committed(table, name) for name in taken}
         self._commit(table, files, parts_of(rows, touched), since, taken, contributions)
         return True
@@ -254,6 +258,7 @@ class GoldTable:
             raise MissingSilverTableError(
                 f"{self.name} reads {', '.join(missing)}, not there yet: start `lakehouse stream silver` first"
             )
+        self._log.forget()
         self._sources = {
             name: SilverSource(self.contract, self._contracts.table(name), uri) for name, uri in self.silver.items()
         }
@@ -264,7 +269,7 @@ class GoldTable:
         if self._misfit and FINGERPRINT in table.properties:
             log.warning("%s is built anew: %s", self.name, self._misfit)
         self._passed = {}
-        self._recent = RecentFiles()
+        self._recent = RecentFiles(self._schema)
         self._upkeep = Upkeep(self._settings, [table])
         self._partitions = CataloguedPartitions.of(self._settings, self.contract, self.uri)
         self._table = table

@@ -6,6 +6,7 @@ is read and written again stays small, however large the month. Compaction bring
 
 from collections.abc import Collection, Sequence
 from datetime import date
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,7 +25,7 @@ type Day = tuple[str, date]
 def days_of(rows: pa.Table) -> set[Day]:
     """The KPI and the day of each row."""
     found = rows.group_by(["kpi_name", "period_start"]).aggregate([])
-    return set(zip(found["kpi_name"].to_pylist(), found["period_start"].to_pylist(), strict=True))
+    return {(row["kpi_name"], row["period_start"]) for row in found.to_pylist()}
 
 
 def files_of(days: Collection[Day], files: Collection[DataFile]) -> list[DataFile]:
@@ -52,32 +53,38 @@ def parts_of(rows: pa.Table, days: Collection[Day]) -> list[pa.Table]:
     for kpi, day in days:
         touched.setdefault((kpi, f"{day:%Y-%m}"), set()).add(day)
     apart = [f"{kpi} {day}" for (kpi, _), some in touched.items() if len(some) <= MOST_DAYS_APART for day in some]
-    by_day = pc.binary_join_element_wise(rows["kpi_name"], rows["period_start"].cast(pa.string()), " ")
-    by_month = pc.binary_join_element_wise(rows["kpi_name"], rows["month"], " ")
+    by_day, by_month = (_named(rows["kpi_name"], each) for each in (rows["period_start"], rows["month"]))
     place = pc.if_else(pc.is_in(by_day, pa.array(apart, pa.string())), by_day, by_month)
     ordered = rows.append_column("_place", place).sort_by([("_place", "ascending"), ("period_start", "ascending")])
-    sizes = ordered.group_by("_place", use_threads=False).aggregate([([], "count_all")])["count_all"].to_pylist()
-    parts, start = [], 0
-    for size in sizes:
-        parts.append(ordered.slice(start, size).drop_columns(["_place"]))
-        start += size
-    return parts
+    places: Any = pc.call_function("run_end_encode", [ordered["_place"].combine_chunks()])
+    ends = places.run_ends.to_pylist()
+    rows = ordered.drop_columns(["_place"])
+    return [rows.slice(start, end - start) for start, end in zip([0, *ends[:-1]], ends, strict=True)] if ends else []
+
+
+def _named(kpi: Any, time: Any) -> Any:
+    """A KPI's day or month as one text; the stubs of Arrow's functions refuse columns and texts together."""
+    return pc.binary_join_element_wise(kpi, time.cast(pa.string()), " ")
 
 
 class RecentFiles:
     """The rows of the files that batches wrote and read last. A file never changes, so they stay right."""
 
-    def __init__(self) -> None:
+    def __init__(self, schema: pa.Schema) -> None:
+        """`schema` has the columns that are read; the table may have got more by somebody's hand."""
+        self._schema = schema
         self._rows: dict[str, pa.Table] = {}
 
-    def read(self, table: OwnedTable, files: Sequence[DataFile]) -> list[pa.Table]:
-        """The rows of each of these files."""
-        found = []
+    def read(self, table: OwnedTable, files: Sequence[DataFile]) -> pa.Table:
+        """The rows of these files."""
+        found = [self._schema.empty_table()]
         for file in files:
             rows = self._rows.pop(file.path, None)
-            found.append(table.read_file(file) if rows is None else rows)
-            self._rows[file.path] = found[-1]
-        return found
+            if rows is None:
+                rows = table.read_file(file).select(self._schema.names).cast(self._schema)
+            self._rows[file.path] = rows
+            found.append(rows)
+        return pa.concat_tables(found)
 
     def replaced(self, old: Sequence[DataFile], new: Sequence[DataFile], rows: Sequence[pa.Table]) -> None:
         """Takes in that files have gone, and others come with these rows."""

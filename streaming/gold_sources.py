@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 
 import pyarrow as pa
-from deltalake import DeltaTable, QueryBuilder
+from deltalake import DeltaTable
 
 from lakehouse.contracts import Contract
+from lakehouse.delta.delta_rs import answer
 from lakehouse.engine.gold import columns_of
 from lakehouse.engine.schemas import arrow_schema
 from lakehouse.kpi_tables import contributions_of
@@ -71,8 +72,8 @@ class SilverSource:
         if self._table.version == version:
             return self._table.read(self._schema.names, condition)
         then = DeltaTable(self._uri, version=version, storage_options=options(self._uri) or None)
-        query = f"SELECT {', '.join(self._schema.names)} FROM silver WHERE {condition}"  # noqa: S608
-        return pa.table(QueryBuilder().register("silver", then).execute(query).read_all()).cast(self._schema)
+        query = f"SELECT {', '.join(self._schema.names)} FROM t WHERE {condition}"  # noqa: S608
+        return answer(then, query).cast(self._schema)
 
 
 def _runs(days: Sequence[date]) -> list[tuple[date, date]]:

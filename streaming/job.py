@@ -1,6 +1,6 @@
 """A streaming job: the queries of a layer, kept running until the job is told to stop, or has drained.
 
-A query that fails is started again on its checkpoint after a growing pause, while its neighbours go on; one that fails
+A query that fails is started again after a growing pause, while its neighbours go on; one that fails
 too often in a row ends the job with an error.
 """
 
@@ -39,13 +39,14 @@ class Declaration:
     """One query of a job.
 
     `start` begins it. `stage` orders a drain: all of a stage is through before the next begins. `tables` are those that
-    it writes.
+    it writes. `wake` makes it look at once, for a query that is told when to look.
     """
 
     name: str
     stage: int
     start: Callable[[], StreamingQuery]
     tables: tuple[str, ...] = ()
+    wake: Callable[[], None] = lambda: None
 
 
 @dataclass
@@ -194,6 +195,7 @@ class Job:
 
         def wait() -> None:
             try:
+                each.declaration.wake()
                 query.processAllAvailable()
             except (StreamingQueryException, Py4JError, ConnectionError):
                 return  # the main loop finds the query ended, with its exception, or the JVM gone

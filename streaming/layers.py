@@ -1,7 +1,6 @@
 """Which queries make up each layer, and in which order a drain takes them."""
 
-import json
-import tempfile
+import atexit
 from collections.abc import Callable, Sequence
 
 from pyspark.sql import DataFrame, SparkSession
@@ -14,17 +13,19 @@ from lakehouse.layout import Layout, spark_path
 from lakehouse.settings import Settings
 from runtime.failpoints import failpoint
 from runtime.spark import LOCAL_CHECKPOINTS
+from streaming.bell import Bell
 from streaming.bronze import BronzeStream, last_records
 from streaming.flow import Flow
 from streaming.gold import GoldTable
 from streaming.job import Declaration
 from streaming.kinesis import KinesisDataSource
-from streaming.log_source import TableVersions
 from streaming.references import References
 from streaming.silver import SilverTable
 
 LAYERS = ("bronze", "silver", "gold", "all")
 FILE_MANAGER = "spark.sql.streaming.checkpointFileManagerClass"
+# A query without a pause between its batches, as in a drain, is told of new versions so often.
+SHORTEST_LOOK_SECONDS = 0.5
 # Where bronze hands its commits on, the queries of the layers above take in files, and catch up: that may take longer.
 CATCH_UP_SECONDS = 5.0
 
@@ -43,8 +44,7 @@ def declarations(
     """
     _refuse_unknown(layer)
     flow = flow_of(settings, contracts, layer, stopped)
-    for table in flow.silver:
-        table.ensure()
+    flow.ensure_silver()
     seconds = 0.0 if drain else settings.trigger_seconds
     above = seconds if layer != "all" or drain else max(seconds, CATCH_UP_SECONDS)
     found: list[Declaration] = []
@@ -53,11 +53,11 @@ def declarations(
     if flow.silver:
         names = tuple(table.name for table in flow.silver)
         below = [table.bronze_uri for table in flow.silver]
-        found.append(_following(spark, "silver", names, below, flow.follow_bronze, above, stage=1))
+        found.append(_following(spark, "silver", names, below, flow.ensure_silver, flow.follow_bronze, above, stage=1))
     if flow.gold:
         names = tuple(table.name for table in flow.gold)
         below = sorted({uri for table in flow.gold for uri in table.silver.values()})
-        found.append(_following(spark, "gold", names, below, flow.follow_silver, above, stage=2))
+        found.append(_following(spark, "gold", names, below, flow.ensure_gold, flow.follow_silver, above, stage=2))
     return found
 
 
@@ -134,34 +134,40 @@ def _following(
     name: str,
     tables: Sequence[str],
     below: Sequence[str],
+    ensure: Callable[[], None],
     follow: Callable[[], None],
     seconds: float,
     stage: int,
 ) -> Declaration:
-    """A query that looks at the logs of the tables `below` and calls `follow` when one of them has a new version."""
+    """A query that looks at the logs of the tables `below` and calls `follow` when one of them has a new version.
+
+    `ensure` raises at its start what no restart would mend.
+    """
 
     def run(_: DataFrame, batch: int) -> None:
         follow()
-        failpoint(f"{name}.done")
+
+    bells: list[Bell] = []
 
     def start() -> StreamingQuery:
-        spark.dataSource.register(TableVersions)
-        versions = spark.readStream.format("table_versions").option("tables", json.dumps(list(below))).load()
-        writer = versions.writeStream.queryName(name).foreachBatch(run)
-        # It decides nothing but when to look, and a query that starts looks at once: so it is kept nowhere.
-        checkpoint = tempfile.mkdtemp(prefix=f"lakehouse-{name}-")
-        before = spark.conf.get(FILE_MANAGER, None)
-        spark.conf.set(FILE_MANAGER, LOCAL_CHECKPOINTS)
-        try:
-            writer = writer.option("checkpointLocation", f"file://{checkpoint}")
-            return writer.trigger(processingTime=_interval(seconds)).start()
-        finally:
-            if before is None:
-                spark.conf.unset(FILE_MANAGER)
-            else:
-                spark.conf.set(FILE_MANAGER, before)
+        ensure()
+        while bells:
+            bells.pop().stop()
+        bell = Bell(name, below, max(seconds, SHORTEST_LOOK_SECONDS))
+        bells.append(bell)
+        atexit.register(bell.stop)
+        # A session of its own: Spark asks it for the file manager at some time after the start.
+        session = spark.newSession()
+        session.conf.set(FILE_MANAGER, LOCAL_CHECKPOINTS)
+        writer = bell.stream(session).writeStream.queryName(name).foreachBatch(run)
+        writer = writer.option("checkpointLocation", bell.checkpoint)
+        return writer.trigger(processingTime=_interval(seconds)).start()
 
-    return Declaration(name, stage, start, tables=tuple(tables))
+    def wake() -> None:
+        for bell in bells:
+            bell.ring()
+
+    return Declaration(name, stage, start, tables=tuple(tables), wake=wake)
 
 
 def _interval(seconds: float) -> str:

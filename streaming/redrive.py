@@ -1,6 +1,6 @@
 """Rejected records go through again, after a contract or the reference data was mended.
 
-It runs instead of the table's owner, the silver job: `lakehouse redrive` takes the owner's lease.
+It runs instead of the table's owner, the job that writes silver: `lakehouse redrive` takes the owner's lease.
 """
 
 import json
@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from lakehouse.contracts import Contracts
 from lakehouse.delta.table import CommitConflictError
+from lakehouse.engine.enrich import values
 from lakehouse.engine.schemas import envelope_schema
 from lakehouse.errors import LakehouseError
 from lakehouse.layout import Layout
@@ -83,8 +84,8 @@ def redrive(
     # 4
     notes.put_if_absent(f"{name}.done", b"")
     again = table.rejected.read(["record_id"], f"batch = '{batch.tag}'")["record_id"]
-    tried = pc.count_distinct(old["record_id"]).as_py()
-    return Redriven(tried, tried - pc.sum(pc.is_in(old["record_id"].unique(), again.unique())).as_py())
+    tried = set(values(old["record_id"]))
+    return Redriven(len(tried), len(tried - set(values(again))))
 
 
 def _take_out(table: SilverTable, old: pa.Table, batch: Batch) -> None:

@@ -93,12 +93,14 @@ class SilverRows:
     def _load(self) -> RecentRows:
         group, time = self._silver.group, str(self._silver.event_time)
         newest = _newest(self._table, time)
+        if newest is None and self._table.files():
+            return RecentRows(self._silver, horizon=2**62)  # no statistics: nothing is known but what files say
         if newest is None:
             return RecentRows(self._silver, horizon=-(2**62))
         since = newest - int(((group.gap if group else WITHOUT_GROUPS) + MARGIN).total_seconds() * MICROSECONDS)
         recent = RecentRows(self._silver, since)
         columns = dict.fromkeys([*self._silver.identity, *self._columns])
-        recent.add(self._table.read([*columns], f"{_column(time)} >= {self._literal(since)}"))
+        recent.add(self._table.read([*columns], f"{column(time)} >= {self._literal(since)}"))
         return recent
 
     def _read_groups(self, windows: Mapping[str, Span]) -> pa.Table:
@@ -110,9 +112,9 @@ class SilverRows:
         ]
         return rows.filter(pa.array(within, pa.bool_()))
 
-    def _read(self, times: Iterable[tuple[int, int]], column: str | None, values: set[Any]) -> pa.Table:
-        """Whole rows within windows of event time whose `column` has one of the values; may give others too."""
-        time = _column(str(self._silver.event_time))
+    def _read(self, times: Iterable[tuple[int, int]], name: str | None, values: set[Any]) -> pa.Table:
+        """Whole rows within windows of event time whose column `name` has one of the values; may give others too."""
+        time = column(str(self._silver.event_time))
         windows = _merged(times)
         scope = " OR ".join(
             f"({time} >= {self._literal(first)} AND {time} <= {self._literal(last)})" for first, last in windows
@@ -120,20 +122,18 @@ class SilverRows:
         predicate = f"({scope})"
         if "month" in self._silver.partitions:
             months = sorted({month for first, last in windows for month in _months(first, last)})
-            predicate += f" AND {_column('month')} IN ({', '.join(map(_text, months))})"
-        if column is not None and len(values) <= MOST_VALUES and all(isinstance(each, str) for each in values):
-            predicate += f" AND {_column(column)} IN ({', '.join(map(_text, sorted(values)))})"
+            predicate += f" AND {column('month')} IN ({', '.join(map(literal, months))})"
+        if name is not None and len(values) <= MOST_VALUES and all(isinstance(each, str) for each in values):
+            predicate += f" AND {column(name)} IN ({', '.join(map(literal, sorted(values)))})"
         return self._table.read(self._silver.column_names, predicate)
 
     def _literal(self, time: int) -> str:
-        moment = EPOCH + timedelta(microseconds=time)
-        if self._silver.column(str(self._silver.event_time)).type == "date":
-            return f"DATE '{moment:%Y-%m-%d}'"
-        return f"TIMESTAMP '{moment:%Y-%m-%d %H:%M:%S.%f}'"
+        is_date = self._silver.column(str(self._silver.event_time)).type == "date"
+        return f"DATE '{EPOCH + timedelta(microseconds=time):%Y-%m-%d}'" if is_date else timestamp(time)
 
 
 def _newest(table: OwnedTable, time: str) -> int | None:
-    """The highest event time that the statistics of the table's files allow, in microseconds; None: no rows."""
+    """The highest event time that the statistics of the table's files tell of, in microseconds; None where none do."""
     bounds = [str(file.stats["maxValues"][time]) for file in table.files() if time in file.stats.get("maxValues", {})]
     if not bounds:
         return None
@@ -164,9 +164,16 @@ def _months(first: int, last: int) -> list[str]:
     return found
 
 
-def _column(name: str) -> str:
+def column(name: str) -> str:
+    """The column as SQL names it."""
     return f'"{name}"'
 
 
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
+def timestamp(time: int) -> str:
+    """A time in microseconds since 1970 as SQL."""
+    return f"TIMESTAMP '{EPOCH + timedelta(microseconds=time):%Y-%m-%d %H:%M:%S.%f}'"
+
+
+def literal(value: object) -> str:
+    """A text or a number as SQL."""
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)

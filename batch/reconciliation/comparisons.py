@@ -75,7 +75,7 @@ class Comparisons:
         counted = judged.observe(rows, *(column.alias(what) for what, column in differences.rows_judged().items()))
         found = _found([differences.record_differences(counted, silver), *_others(frames, silver)])
         if found.get(VALUES):
-            found[VALUES] = self._not_late(tables, frames, judged)
+            found[VALUES] = self._not_late(tables, frames, judged, now)
         number = {what: int(count or 0) for what, count in rows.get.items()}
         of_records = self._of_records(DeltaLog(self._root, name), now.silver)
         of_silver = _Table(name, versions, of_records)
@@ -113,11 +113,12 @@ class Comparisons:
         for what, each in rows.items():
             self._add(told, what, int(each.get["rows"] or 0), found_there, gold, gold.identity)
 
-    def _not_late(self, tables: SourceTables, frames: Frames, judged: DataFrame) -> list[Row]:
+    def _not_late(self, tables: SourceTables, frames: Frames, judged: DataFrame, now: SourcePins) -> list[Row]:
         """The differing values without those that a late reference row explains, which are noted."""
         wrong = differences.record_differences(judged, tables.silver).where(F.col("what") == VALUES).drop("what")
         wanted = frames.expected.where(F.col("wanted").isNotNull()).select("wanted.*")
-        late = LateReferences(self._contracts, tables.source, tables.silver, self._references.deliveries)
+        behind = self._references.ahead_of(now.references)
+        late = LateReferences(self._contracts, tables.source, tables.silver, behind, self._references.deliveries)
         left, number = late.without_late(cached(wrong), wanted, frames.in_silver)
         if number:
             self._late[tables.source.name] = number

@@ -6,9 +6,9 @@ each silver table.
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from lakehouse.contracts import Contracts
+from lakehouse.contracts import Contract, Contracts
 from lakehouse.delta.table import OwnedTable
 from lakehouse.errors import LakehouseError
 from lakehouse.kpi_tables import fingerprint
@@ -32,12 +32,16 @@ class NotYetError(NotReconcilableError):
 
 @dataclass(frozen=True)
 class SourcePins:
-    """Versions of a source's tables after the same batch; -1: before the table held anything."""
+    """Versions of a source's tables after the same batch; -1: before the table held anything.
+
+    `references`: the versions of reference tables that all of silver's rows are known to have been looked up in.
+    """
 
     source: str
     bronze: int
     silver: int
     rejected: int
+    references: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def source_pins(root: str, contracts: Contracts, source: str) -> SourcePins:
         raise NotYetError(f"silver.{name} has taken in nothing yet: run `lakehouse stream silver`")
     # 2
     rejected = _before_transaction(DeltaLog(root, f"rejected.{source}"), app_id, taken)
-    return SourcePins(source, taken, silver.version, rejected)
+    return SourcePins(source, taken, silver.version, rejected, _looked_up_in(layout, contracts.source(source), silver))
 
 
 def gold_pins(root: str, contracts: Contracts, table: str, silver: tuple[str, ...]) -> GoldPins:
@@ -133,6 +137,13 @@ def gold_before(root: str, now: GoldPins, silver: Mapping[str, int]) -> GoldPins
 def _table(layout: Layout, name: str) -> OwnedTable | None:
     uri = layout.table(name)
     return open_table(uri) if table_exists(uri) else None
+
+
+def _looked_up_in(layout: Layout, source: Contract, silver: OwnedTable) -> dict[str, int]:
+    names = {column.reference[0] for column in source.columns if column.reference}
+    tables = {name: found for name in sorted(names) if (found := _table(layout, f"silver.{name}")) is not None}
+    versions = {name: silver.transaction(f"silver.{name}@{table.id}") for name, table in tables.items()}
+    return {name: version for name, version in versions.items() if version is not None}
 
 
 def _refuse_other_bronze(silver: OwnedTable | None, source: str, name: str) -> None:

@@ -26,6 +26,8 @@ from batch.reconciliation.references import References
 from lakehouse.contracts import Contract, Contracts
 from lakehouse.layout import Layout, spark_path
 from lakehouse.schemas import envelope_type, rejected_type, struct_type
+from runtime.delta_log import DeltaLog
+from runtime.lineage import TableInput, read_lineage
 
 _WAITS = "_waits"
 
@@ -76,6 +78,8 @@ class SourceTables:
             "silver": struct_type(self.silver),
             "rejected": rejected_type(contracts),
         }
+        self._silver_log = DeltaLog(root, f"silver.{self.silver.name}")
+        self._reference_tables = {f"silver.{each.reference[0]}" for each in self.source.columns if each.reference}
         refuse_patterns(spark, self.source)
 
     def whole(self, pins: SourcePins) -> Frames:
@@ -84,7 +88,7 @@ class SourceTables:
         What waits in rejected for a reference row takes no part: silver is what the other records make.
         """
         in_silver, in_rejected = self._at("silver", pins.silver), self._at("rejected", pins.rejected)
-        records = self._enriched(self._at("bronze", pins.bronze), waiting(in_silver, in_rejected))
+        records = self._enriched(self._at("bronze", pins.bronze), waiting(in_rejected))
         recomputed = silver_at_once(_competing(records), self.silver)
         return Frames(
             expected(records, recomputed, _sitting_out(records), self.silver), in_silver, in_rejected, in_silver
@@ -95,11 +99,12 @@ class SourceTables:
 
         1. The new records alone.
         2. Older records that moved all the same (a redrive does so, and whoever writes by hand) are taken in once
-           more, together with the new ones: where they are now must be where they belong.
+           more, together with the new ones: where they are now must be where they belong. So are those that the job
+           looked up again, because reference data came after them.
         """
         in_silver, in_rejected = self._at("silver", now.silver), self._at("rejected", now.rejected)
         past, feed = self._at("silver", before.silver), self._changes(before.silver, now.silver)
-        waits = cached(waiting(in_silver, in_rejected))
+        waits = cached(waiting(in_rejected))
         # 1
         new = self._new_records(before.bronze, now.bronze)
         taken = self._taken_in(new, past, waits, waits.limit(0))
@@ -107,11 +112,13 @@ class SourceTables:
         rejected = cached(moved_rejected(self._at("rejected", before.rejected), in_rejected))
         moved = rejected.select("record_id").union(arrivals(feed)).distinct()
         moved = cached(moved.join(taken.expected, "record_id", how="left_anti"))
-        if not moved.isEmpty():
+        looked_up = self._looked_up_again(feed, before.silver, now.silver)
+        if looked_up is not None or not moved.isEmpty():
+            past, again = self._without(past, looked_up)
             there = cached(moved.join(past, "record_id", how="left_semi"))
-            away = moved.join(there, "record_id", how="left_anti")
-            again = self._at("bronze", before.bronze).join(away, "record_id", how="left_semi")
-            taken = self._taken_in(new.unionByName(again), past, waits, there)
+            away = moved.join(there, "record_id", how="left_anti").union(again).distinct()
+            bronze = self._at("bronze", before.bronze).join(away, "record_id", how="left_semi")
+            taken = self._taken_in(new.unionByName(bronze), past, waits, there)
         ids = cached(taken.expected.select("record_id").union(moved).distinct())
         rows, rejected_rows = (each.join(ids, "record_id", how="left_semi") for each in (in_silver, in_rejected))
         identity = list(self.silver.identity)
@@ -121,7 +128,7 @@ class SourceTables:
             rows,
             rejected_rows,
             in_silver.join(identities.distinct(), identity, how="left_semi"),
-            strange_changes(feed, changed_ids(taken.recomputed)),
+            strange_changes(feed, _either(changed_ids(taken.recomputed), looked_up)),
             strange_rejected(rejected, before.rejected),
         )
 
@@ -140,6 +147,26 @@ class SourceTables:
             return self.spark.createDataFrame([], names)
         feed = feed.option("startingVersion", before + 1).option("endingVersion", now)
         return feed.load(spark_path(self._uris["silver"]))
+
+    def _looked_up_again(self, feed: DataFrame, before: int, now: int) -> DataFrame | None:
+        """The `record_id`s whose rows a commit changed that took in reference data; None where there is none."""
+        versions = []
+        for version in range(before + 1, now + 1):
+            commit = self._silver_log.commit(version)
+            lineage = read_lineage(commit.metadata) if commit else None
+            inputs = {each.table for each in lineage.inputs if isinstance(each, TableInput)} if lineage else set()
+            if inputs.intersection(self._reference_tables):
+                versions.append(version)
+        if not versions:
+            return None
+        return cached(feed.where(F.col("_commit_version").isin(versions)).select("record_id").distinct())
+
+    def _without(self, past: DataFrame, looked_up: DataFrame | None) -> tuple[DataFrame, DataFrame]:
+        """Silver as it was without the rows that were looked up again since, and the `record_id`s of those."""
+        if looked_up is None:
+            return past, past.select("record_id").limit(0)
+        again = cached(past.select("record_id").join(looked_up, "record_id", how="left_semi"))
+        return past.join(again, "record_id", how="left_anti"), again
 
     def _new_records(self, before: int, now: int) -> DataFrame:
         """The rows of bronze files that the later version has and the earlier has not. Bronze only grows: a compacted
@@ -179,6 +206,10 @@ class SourceTables:
         stay = there.join(recomputed, "record_id", how="left_anti").select("record_id", F.lit(False).alias("delivered"))
         others = _sitting_out(records).unionByName(stay)
         return _Taken(cached(expected(records, recomputed, others, self.silver)), recomputed)
+
+
+def _either(ids: DataFrame, others: DataFrame | None) -> DataFrame:
+    return ids if others is None else ids.union(others)
 
 
 def _competing(records: DataFrame) -> DataFrame:

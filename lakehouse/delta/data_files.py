@@ -132,8 +132,10 @@ def partition_folder(values: Mapping[str, str | None]) -> str:
 
 
 def url_encoded(key: str) -> str:
-    """The key as a path in the log."""
-    return quote(key, safe="/=:@!$&'()*+,;~")
+    """The key as a path in the log, encoded just as Spark does: its VACUUM compares texts, and would remove a file that
+    the log spells in another way.
+    """
+    return quote(key, safe="!'()*,;:$&+=@/")
 
 
 def statistics(rows: pa.Table) -> str:
@@ -192,7 +194,8 @@ def _folders(values: Mapping[str, str | None]) -> list[str]:
 
 
 def _escaped(text: str) -> str:
-    return "".join(f"%{ord(each):02X}" if each in _ESCAPED else each for each in text)
+    """As Hive names folders. Other alphabets are escaped too: writers encode them in several ways in the log."""
+    return "".join(quote(each, safe="") if each in _ESCAPED or not each.isascii() else each for each in text)
 
 
 def _text(value: str) -> str:

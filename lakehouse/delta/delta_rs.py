@@ -9,6 +9,15 @@ from deltalake.exceptions import CommitFailedError
 from lakehouse.delta.log import CommitConflictError
 
 
+def answer(table: DeltaTable, query: str) -> pa.Table:
+    """What a query of SQL on the table `t` finds in the handle's version.
+
+    Taken in by Arrow: delta-rs itself would let no other thread of the process run until the store has answered.
+    """
+    found = QueryBuilder().register("t", table).execute(query)
+    return pa.RecordBatchReader.from_stream(found).read_all()
+
+
 class DeltaRs:
     """One table's handle of delta-rs, kept between uses: to take in what is new costs little."""
 
@@ -22,7 +31,7 @@ class DeltaRs:
         chosen = ", ".join(f'"{name}"' for name in columns)
         # The predicate is the caller's code, never a user's.
         query = f"SELECT {chosen} FROM t" + (f" WHERE {predicate}" if predicate else "")  # noqa: S608
-        return pa.table(QueryBuilder().register("t", self._at(version)).execute(query).read_all())
+        return answer(self._at(version), query)
 
     def overwrite(
         self, version: int, predicate: str, rows: pa.Table, transactions: Mapping[str, int], metadata: str
@@ -48,6 +57,10 @@ class DeltaRs:
     def checkpoint(self, version: int) -> None:
         """Writes a checkpoint of a version of the log, from which readers start."""
         self._at(version).create_checkpoint()
+
+    def clean_log(self, version: int) -> None:
+        """Removes versions that are older than the table's `delta.logRetentionDuration` and in a checkpoint."""
+        self._at(version).cleanup_metadata()
 
     def _at(self, version: int) -> DeltaTable:
         handle = self._newest()

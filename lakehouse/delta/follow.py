@@ -66,6 +66,7 @@ class TableLog:
         self.uri = uri
         self._store = TableStore(uri, options)
         snapshot = Snapshot.load(self._store)
+        snapshot.refuse_unreadable()
         self._newest = snapshot.version
         self._metadata = snapshot.metadata
         self._schema = snapshot.schema
@@ -149,14 +150,14 @@ class TableLog:
         self._refuse_restored(version, actions)
         if changes := of_kind(actions, "cdc"):
             return [_Part(DataFile.of(each), 0, is_change_data=True) for each in changes]
-        added = {each["path"]: DataFile.of(each) for each in of_kind(actions, "add") if each.get("dataChange")}
-        removed = {each["path"]: DataFile.of(each) for each in of_kind(actions, "remove") if each.get("dataChange")}
-        parts = [_Part(file, 1) for path, file in added.items() if path not in removed]
-        parts += [_Part(file, -1) for path, file in removed.items() if path not in added]
+        added = _by_key(of_kind(actions, "add"))
+        removed = _by_key(of_kind(actions, "remove"))
+        parts = [_Part(file, 1) for key, file in added.items() if key not in removed]
+        parts += [_Part(file, -1) for key, file in removed.items() if key not in added]
         return parts + [
-            _Part(added[path], -1, file.deletion_vector, only_vector=True)
-            for path, file in removed.items()
-            if path in added
+            _Part(added[key], -1, file.deletion_vector, only_vector=True)
+            for key, file in removed.items()
+            if key in added
         ]
 
     def _rows(self, parts: Sequence[_Part], signed: bool) -> pa.Table:
@@ -239,6 +240,11 @@ class TableLog:
             f"{self.uri}: version {version} is gone from its log, which begins at {later[0]}, and was not yet taken in:"
             " the log was cleaned before its reader came; build what is made of this table anew (docs/operating.md)"
         )
+
+
+def _by_key(actions: Sequence[Mapping[str, Any]]) -> dict[str, DataFile]:
+    """Files that a commit's actions say came or went, but for those that only moved rows."""
+    return {file.key: file for each in actions if each.get("dataChange") for file in [DataFile.of(each)]}
 
 
 def _signed(rows: pa.Table, sign: int) -> pa.Table:

@@ -47,7 +47,7 @@ def rows_at(
 
 def open_file(store: TableStore, file: DataFile) -> pq.ParquetFile:
     """A data file to read in. Spark writes timestamps that are wider than Arrow's unless told the unit."""
-    return pq.ParquetFile(store.open(file.key, file.size), coerce_int96_timestamp_unit="us")
+    return pq.ParquetFile(store.open(file.key, file.size), coerce_int96_timestamp_unit="us", pre_buffer=store.on_s3)
 
 
 def partition_scalar(text: str | None, kind: pa.DataType) -> "pa.Scalar[Any]":

@@ -10,7 +10,16 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lakehouse.delta.log import Action, UnreadableLogError, last_checkpoint, of_kind, read_actions, versions_after
+from lakehouse.delta.log import (
+    LAST_CHECKPOINT,
+    Action,
+    UnreadableLogError,
+    last_checkpoint,
+    of_kind,
+    read_actions,
+    version_key,
+    versions_after,
+)
 from lakehouse.delta.schema import arrow_schema
 from lakehouse.delta.store import TableStore
 from lakehouse.errors import LakehouseError
@@ -24,11 +33,17 @@ _LEGACY_FEATURES = {
     3: ["appendOnly", "invariants", "checkConstraints"],
     4: ["appendOnly", "invariants", "checkConstraints", "changeDataFeed", "generatedColumns"],
 }
+_MAPPING_READER = 2
 _FEATURE_READER, _FEATURE_WRITER = 3, 7
 # What a property asks of every writer, and some of it of readers.
 _FEATURE_OF = {"delta.enableDeletionVectors": "deletionVectors", "delta.enableChangeDataFeed": "changeDataFeed"}
 _READER_FEATURES = {"deletionVectors"}
 _CHECKPOINT_COLUMNS = ["add", "txn", "metaData", "protocol"]
+
+
+def is_table(store: TableStore) -> bool:
+    """Whether there is a Delta table. The whole log is only listed where neither of its usual marks is there."""
+    return store.exists(version_key(0)) or store.exists(LAST_CHECKPOINT) or bool(versions_after(store, -1))
 
 
 class MissingTableError(LakehouseError):
@@ -98,11 +113,10 @@ class Snapshot:
     def load(cls, store: TableStore) -> "Snapshot":
         """The table's newest version. Raises MissingTableError where no table is."""
         snapshot = cls(store.uri)
-        checkpoint = last_checkpoint(store) if store.exists("_delta_log/_last_checkpoint") else None
-        if checkpoint is None and not store.exists("_delta_log/00000000000000000000.json"):
-            checkpoint = last_checkpoint(store)
-            if checkpoint is None:
-                raise MissingTableError(f"there is no Delta table at {store.uri}")
+        if not is_table(store):
+            raise MissingTableError(f"there is no Delta table at {store.uri}")
+        whole = store.exists(version_key(0)) and not store.exists(LAST_CHECKPOINT)
+        checkpoint = None if whole else last_checkpoint(store)
         if checkpoint is not None:
             version, keys = checkpoint
             for actions in store.each(lambda key: _checkpoint_actions(store, key), keys):
@@ -129,11 +143,13 @@ class Snapshot:
         self.version = version
 
     def _take(self, actions: list[Action]) -> None:
-        # A file that gets another deletion vector is removed and added by one commit, in any order.
+        # A file that gets another deletion vector is removed and added by one commit, in any order. By their keys, for
+        # two writers may encode one path in two ways.
         for removed in of_kind(actions, "remove"):
-            self.files.pop(removed["path"], None)
+            self.files.pop(unquote(removed["path"]), None)
         for added in of_kind(actions, "add"):
-            self.files[added["path"]] = DataFile.of(added)
+            file = DataFile.of(added)
+            self.files[file.key] = file
         for transaction in of_kind(actions, "txn"):
             self.transactions[transaction["appId"]] = int(transaction["version"])
         for protocol in of_kind(actions, "protocol"):
@@ -156,6 +172,15 @@ class Snapshot:
     def properties(self) -> dict[str, str]:
         """The table's properties."""
         return dict(self.metadata.get("configuration") or {})
+
+    def refuse_unreadable(self) -> None:
+        """Raises UnreadableLogError for a table whose rows would be misread from here."""
+        unknown = sorted({*(self.protocol.get("readerFeatures") or ())} - _KNOWN_FEATURES)
+        if unknown or self.protocol["minReaderVersion"] == _MAPPING_READER:
+            told = ", ".join(unknown) or "column mapping"
+            raise UnreadableLogError(
+                f"{self.uri} uses {told}, which the lake's jobs do not: make the table anew without"
+            )
 
     def refuse_unknown(self) -> None:
         """Raises UnreadableLogError for a table that uses what a commit from here would break."""
@@ -188,8 +213,7 @@ def protocol_for(properties: Mapping[str, str], present: Mapping[str, Any] | Non
 
 
 def _checkpoint_actions(store: TableStore, key: str) -> list[Action]:
-    size = store.listing("_delta_log").get(key, 0)
-    with pq.ParquetFile(store.open(key, size)) as file:
+    with pq.ParquetFile(store.open(key, store.size(key) or 0), pre_buffer=store.on_s3) as file:
         present = [name for name in _CHECKPOINT_COLUMNS if name in file.schema_arrow.names]
         rows = file.read(columns=present)
     actions: list[Action] = []

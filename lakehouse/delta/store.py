@@ -1,5 +1,6 @@
 """The objects of one Delta table, in a folder or in S3: whole reads and writes, put-if-absent, and files to read in."""
 
+import io
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -47,15 +48,18 @@ class TableStore:
 
     def exists(self, key: str) -> bool:
         """Whether there is such an object."""
+        return self.size(key) is not None
+
+    def size(self, key: str) -> int | None:
+        """The object's bytes, or None if there is none."""
         if not self._may_exist():
-            return False
+            return None
         try:
-            obstore.head(self._store(), key)
+            return int(obstore.head(self._store(), key)["size"])
         except (NotFoundError, FileNotFoundError):
-            return False
+            return None
         except (BaseError, OSError) as error:
             raise self._failed(key, "read", error) from error
-        return True
 
     def put(self, key: str, data: bytes | pa.Buffer) -> None:
         """Writes the object, over the one that may be there."""
@@ -109,7 +113,7 @@ class TableStore:
                 return pa.memory_map(str(Path(self.uri) / key))
             if size <= WHOLE_BYTES:
                 return pa.BufferReader(pa.py_buffer(obstore.get(self._store(), key).bytes()))
-            return pa.PythonFile(cast("Any", obstore.open_reader(self._store(), key)), mode="r")
+            return pa.PythonFile(_Ranges(self._store(), key, size), mode="r")
         except (NotFoundError, FileNotFoundError) as error:
             raise FileNotFoundError(f"{self.uri}/{key}") from error
         except (BaseError, OSError) as error:
@@ -146,6 +150,36 @@ class TableStore:
     def _failed(self, key: str, done: str, error: Exception) -> TableStoreError:
         reason = str(error).partition("\n")[0].partition(": <?xml")[0] or type(error).__name__
         return TableStoreError(f"{self.uri}/{key} cannot be {done}: {reason}")
+
+
+class _Ranges(io.RawIOBase):
+    """An object that is read in parts, a request for each."""
+
+    def __init__(self, store: ObjectStore, key: str, size: int) -> None:
+        self._store, self._key, self._size = store, key, size
+        self._place = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
+        self._place = start + offset
+        return self._place
+
+    def read(self, size: int = -1) -> bytes:
+        end = self._size if size < 0 else min(self._place + size, self._size)
+        if end <= self._place:
+            return b""
+        found = bytes(obstore.get_range(self._store, self._key, start=self._place, end=end))
+        self._place = end
+        return found
 
 
 def storage_options(uri: str, endpoint: str | None = None, region: str | None = None) -> dict[str, str]:

@@ -24,7 +24,6 @@ from lakehouse.delta.log import (
     of_kind,
     read_actions,
     transaction_actions,
-    versions_after,
 )
 from lakehouse.delta.replace import find_rows, removal_actions, remove_action
 from lakehouse.delta.rows import live_rows
@@ -36,8 +35,9 @@ from lakehouse.delta.schema import (
     refuse_lost,
     refuse_partitions,
 )
-from lakehouse.delta.snapshot import DataFile, MissingTableError, Snapshot
+from lakehouse.delta.snapshot import DataFile, MissingTableError, Snapshot, is_table
 from lakehouse.delta.store import TableStore
+from lakehouse.errors import LakehouseError
 
 __all__ = ["AlteredTableError", "CommitConflictError", "IncompatibleTableError", "MissingTableError", "OwnedTable"]
 
@@ -69,8 +69,7 @@ class OwnedTable:
     @staticmethod
     def exists(uri: str, options: Mapping[str, str] | None = None) -> bool:
         """Whether there is a Delta table at `uri`."""
-        store = TableStore(uri, options)
-        return store.exists("_delta_log/00000000000000000000.json") or bool(versions_after(store, -1))
+        return is_table(TableStore(uri, options))
 
     @classmethod
     def ensure(
@@ -202,6 +201,9 @@ class OwnedTable:
 
         Raises CommitConflictError as `append` does. Files that also hold other rows are written anew.
         """
+        if not all(each.path.isascii() for each in self.files()):
+            # delta-rs spells such a path in another way when it removes the file, so that it would stay.
+            raise LakehouseError(f"{self.uri} has files in folders of other alphabets: its rows cannot be overwritten")
         self._delta_rs.overwrite(self.version, predicate, fitted(self.uri, rows, self.schema), transactions, metadata)
         made = self.version + 1
         actions = read_actions(self._store, made)
@@ -234,6 +236,13 @@ class OwnedTable:
             return None
         actions = merged(self._store, chosen, self.schema, self.partitions, sort_by)
         return self._commit("OPTIMIZE", {"predicate": "[]", "zOrderBy": "[]", "auto": "false"}, actions, {}, None)
+
+    def clean_log(self) -> None:
+        """Removes versions from the log that are older than `delta.logRetentionDuration` says and in a checkpoint.
+
+        It lists the whole log: for now and then, not for each commit, since no commit does it by itself.
+        """
+        self._delta_rs.clean_log(self.version)
 
     def set_property(self, name: str, value: str) -> int:
         """Sets a property of the table; returns the new version, or the old one where it was so already."""
@@ -275,8 +284,7 @@ class OwnedTable:
             commit(self._store, made, whole)
         except CommitConflictError:
             known = {each.key for each in self.files()}
-            files = (DataFile.of(each).key for each in added)
-            self._store.delete(key for key in files if key not in known)
+            self._store.delete(key for each in added if (key := DataFile.of(each).key) not in known)
             raise
         self._snapshot.apply(made, whole)
         self._checkpoint_if_due()

@@ -50,10 +50,7 @@ class Outcome:
     @property
     def changes(self) -> pa.Table:
         """The rows that silver gains (`_sign` 1) and loses (-1)."""
-        signed = [(self.inserts, 1), (self.new, 1), (self.old, -1)]
-        return pa.concat_tables(
-            rows.append_column("_sign", pa.repeat(pa.scalar(sign, pa.int8()), rows.num_rows)) for rows, sign in signed
-        )
+        return signed(self.inserts, self.old, self.new)
 
 
 def settle_batch(
@@ -92,6 +89,14 @@ def settle_batch(
         candidates.num_rows,
         Counter({str(rule): number for rule, number in rules.items()}),
         drift.counted(map(str, fields)),
+    )
+
+
+def signed(inserts: pa.Table, old: pa.Table, new: pa.Table) -> pa.Table:
+    """Rows that come, and rows that change before and after, with `_sign`: 1 for what is there afterwards, else -1."""
+    parts = [(inserts, 1), (new, 1), (old, -1)]
+    return pa.concat_tables(
+        rows.append_column("_sign", pa.repeat(pa.scalar(sign, pa.int8()), rows.num_rows)) for rows, sign in parts
     )
 
 
@@ -170,7 +175,7 @@ class _Settling:
                 members.setdefault(row[group.key], []).append((row, place, None))
         for number, row in enumerate(as_rows(near.rows, (*self._reads, *self._attributes))):
             rival = rivals.get(identities[number])
-            if rival in in_place:
+            if rival is not None and rival in in_place:
                 members.setdefault(row[group.key], []).append((row, in_place[rival], None))
             elif rival is None or rival not in self._displaced:
                 members.setdefault(row[group.key], []).append((row, None, number))
@@ -181,11 +186,11 @@ class _Settling:
             found = settled(
                 [row for row, _, _ in of_group], rule, group, str(self._silver.event_time), near.before.get(name)
             )
-            for (row, place, number), attributes in zip(of_group, found, strict=True):
-                if place is not None:
-                    given[place] = attributes
-                elif number is not None and any(row[each] != attributes[each] for each in self._attributes):
-                    changed[number] = attributes
+            for (row, candidate, near_place), attributes in zip(of_group, found, strict=True):
+                if candidate is not None:
+                    given[candidate] = attributes
+                elif near_place is not None and any(row[each] != attributes[each] for each in self._attributes):
+                    changed[near_place] = attributes
         return given, changed
 
     def _completed(self, places: Iterable[int], attributes: Sequence[Attributes]) -> pa.Table:
@@ -204,14 +209,14 @@ class _Settling:
         return pa.table(columns, schema=schema)
 
 
-def as_column(values: list[Any], kind: pa.DataType) -> pa.Array:
+def as_column(values: list[Any], kind: pa.DataType) -> "pa.Array[Any]":
     """Settled values as a column; times are microseconds since 1970."""
     if pa.types.is_timestamp(kind):
         return pa.array(values, pa.int64()).cast(kind)
     return pa.array(values, kind)
 
 
-def _places(places: Iterable[int]) -> pa.Array:
+def _places(places: Iterable[int]) -> "pa.Array[Any]":
     return pa.array([*places], pa.int64())
 
 

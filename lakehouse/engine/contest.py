@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from lakehouse.contracts import Contract
-from lakehouse.engine.enrich import microseconds
+from lakehouse.engine.enrich import microseconds, values
 
 DUPLICATE, SUPERSEDED = "duplicate", "superseded"
 
@@ -46,7 +46,7 @@ def keys(rows: pa.Table, names: Sequence[str]) -> list[tuple[Any, ...]]:
     for name in names:
         column = rows[name]
         temporal = pa.types.is_temporal(column.type)
-        columns.append((microseconds(column) if temporal else column).to_pylist())
+        columns.append(values(microseconds(column) if temporal else column))
     return list(zip(*columns, strict=True)) if columns else [()] * rows.num_rows
 
 
@@ -92,17 +92,17 @@ def _tell_beaten(
     involved = sorted({place for pair in lost for place in pair if place is not None} | {*found.displaced.values()})
     at = {place: number for number, place in enumerate(involved)}
     some = candidates.take(pa.array(involved, pa.int64()))
-    values, ids, identities = keys(some, content), some["record_id"].to_pylist(), keys(some, silver.identity)
-    rival_values, rival_ids = keys(rivals, content), rivals["record_id"].to_pylist()
+    contents, ids, identities = keys(some, content), values(some["record_id"]), keys(some, silver.identity)
+    rival_contents, rival_ids = keys(rivals, content), values(rivals["record_id"])
     for place, best in lost:
         rival = None if best is not None else rival_at[identities[at[place]]]
         winner = rival_ids[rival] if rival is not None else ids[at[best or 0]]
-        winning = rival_values[rival] if rival is not None else values[at[best or 0]]
+        winning = rival_contents[rival] if rival is not None else contents[at[best or 0]]
         there = rival_at.get(identities[at[place]])
         # A record that silver holds already is no delivery of its own, whether it stays there or is displaced.
         if ids[at[place]] != winner and (there is None or ids[at[place]] != rival_ids[there]):
-            rule = DUPLICATE if values[at[place]] == winning else SUPERSEDED
+            rule = DUPLICATE if contents[at[place]] == winning else SUPERSEDED
             found.losers.append(Beaten(place, rule, winner))
     for rival, best in found.displaced.items():
-        rule = DUPLICATE if rival_values[rival] == values[at[best]] else SUPERSEDED
+        rule = DUPLICATE if rival_contents[rival] == contents[at[best]] else SUPERSEDED
         found.beaten.append(Beaten(rival, rule, ids[at[best]]))

@@ -25,6 +25,12 @@ def microseconds(times: "pa.ChunkedArray[Any]") -> "pa.ChunkedArray[Any]":
     return times.cast(pa.int64())
 
 
+def values(column: "pa.ChunkedArray[Any]") -> list[Any]:
+    """A column as Python sees it, a value a row; the stubs of Arrow take each for one that may be null."""
+    found: list[Any] = column.to_pylist()
+    return found
+
+
 class ReferenceRows:
     """The rows of one reference table, to be found by key and event time."""
 
@@ -33,8 +39,8 @@ class ReferenceRows:
         self.rows = rows
         self._starts: dict[Any, tuple[list[int], list[int]]] = {}
         key, start = contract.reference_key, str(contract.event_time)
-        found = zip(microseconds(rows[start]).to_pylist(), rows[key].to_pylist(), range(rows.num_rows), strict=True)
-        for begins, value, place in sorted(found, key=lambda each: each[0]):
+        found = zip(values(microseconds(rows[start])), values(rows[key]), range(rows.num_rows), strict=True)
+        for begins, value, place in sorted(found, key=lambda each: int(each[0])):
             starts, places = self._starts.setdefault(value, ([], []))
             starts.append(begins)
             places.append(place)
@@ -69,7 +75,7 @@ def _look_up(rows: pa.Table, column: Column, silver: Contract, reference: Refere
     """Adds the columns taken from the reference row that holds at the event time; notes unknown keys."""
     assert column.reference is not None, f"{column.name} refers to nothing"
     table = column.reference[0]
-    keys, times = rows[column.stored_as].to_pylist(), microseconds(rows[str(silver.event_time)]).to_pylist()
+    keys, times = values(rows[column.stored_as]), values(microseconds(rows[str(silver.event_time)]))
     places = reference.places(keys, times)
     taken = pa.array(places, pa.int64())
     for each in silver.columns:
@@ -94,7 +100,7 @@ def _with_errors(rows: pa.Table, found: Mapping[int, Mapping[str, str]]) -> pa.T
     """The rows with one more error for some of them, by the number of the row."""
     if not found:
         return rows
-    errors = rows["errors"].to_pylist()
+    errors = values(rows["errors"])
     for number, error in found.items():
         errors[number] = [*errors[number], error]
     place = rows.column_names.index("errors")
@@ -131,4 +137,4 @@ def without_zones(rows: pa.Table) -> pa.Table:
 
 def valid(rows: pa.Table) -> pa.Table:
     """The rows without errors."""
-    return rows.filter(pc.equal(pc.list_value_length(rows["errors"]), 0))
+    return rows.filter(pc.equal(pc.list_value_length(rows["errors"]), pa.scalar(0)))

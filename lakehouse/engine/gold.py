@@ -263,5 +263,5 @@ def _refuse_unsupported(contributions: Column, numerators: Column, gold: Contrac
     if pc.any(pc.or_(pc.less(contributions, _none(contributions)), rest)).as_py():
         raise UnsupportedRowsError(
             f"gold.{gold.name} lacks rows that silver takes back: it was written by something else than its job. "
-            "Remove its property lakehouse.fingerprint and restart the job: the table is then built anew"
+            "Take its property lakehouse.fingerprint away (ALTER TABLE … UNSET TBLPROPERTIES): it is then built anew"
         )

@@ -58,7 +58,7 @@ def read_neighbours(
         part = read(windows)
         parts.append(part)
         newest = dict(reached)
-        for group, at in zip(part[key].to_pylist(), (time_ for (time_,) in keys(part, [time])), strict=True):
+        for group, at in keys(part, [key, time]):
             newest[group] = max(newest[group], at)
         windows = {
             group: Span(reached[group] + gap + 1, newest[group] + gap)
@@ -71,8 +71,7 @@ def read_neighbours(
 
 def _split(rows: pa.Table, spans: Mapping[str, Span], group: Group, time: str, columns: tuple[str, ...]) -> Neighbours:
     """Parts what lies before each group's first change from what lies behind it."""
-    times = [at for (at,) in keys(rows, [time])]
-    later = [at >= spans[name].first for name, at in zip(rows[group.key].to_pylist(), times, strict=True)]
+    later = [at >= spans[name].first for name, at in keys(rows, [group.key, time])]
     earlier = as_rows(rows.filter(pc.invert(pa.array(later, pa.bool_()))), columns)
     before: dict[str, Row] = {}
     for row in sorted(earlier, key=lambda each: tuple(each[name] for name in group.order)):

@@ -79,10 +79,11 @@ class RecentRows:
         self._add_identities(keys(rows, self._silver.identity))
         if self._silver.group is None:
             return
-        key, order = self._silver.group.key, self._silver.group.order
+        key, order, time = self._silver.group.key, self._silver.group.order, str(self._silver.event_time)
         for row in as_rows(rows, columns_before(self._silver)):
             last = self._last.get(row[key])
-            if last is None or _place(row, order) >= _place(last, order):
+            # Of a row before the horizon it is not known whether it is the last of its group.
+            if row[time] >= self._groups_from and (last is None or _place(row, order) >= _place(last, order)):
                 self._last[row[key]] = row
         self._forget_old_groups()
 

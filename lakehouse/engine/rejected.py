@@ -25,7 +25,7 @@ def rejected_faults(rows: pa.Table, source: Contract) -> pa.Table:
 
     Columns are those of the contract `bad_rows` but for `batch` and `batch_number`, which the writer knows.
     """
-    faulty = rows.filter(pc.greater(pc.list_value_length(rows["errors"]), 0))
+    faulty = rows.filter(pc.greater(pc.list_value_length(rows["errors"]), pa.scalar(0)))
     first = pc.list_element(faulty["errors"].combine_chunks(), 0) if faulty.num_rows else pa.array([], ERROR)
     leading = {name: pc.struct_field(first, name) for name in ("rule", "column", "value", "message")}
     kept = {name: faulty[name] for name in KEPT}

@@ -62,7 +62,10 @@ def _print(report: Report) -> None:
     for source, count in report.redrivable.items():
         console.print(f"{source}: {count} rejected records pass now: run `lakehouse redrive {source}`", markup=False)
     for source, count in report.late_references.items():
-        console.print(f"{source}: {count} silver rows keep what reference data said when they arrived", markup=False)
+        console.print(
+            f"{source}: {count} silver rows are to be looked up again, in reference data that came after them",
+            markup=False,
+        )
     for reason in report.not_yet.values():
         console.print(f"not yet: {reason}", markup=False)
     console.print(f"{report.differences} differences", style="bold")

@@ -12,7 +12,7 @@ from streaming.redrive import redrive
 def run(source: str, settings: Settings, json: bool = False) -> None:
     """Puts the rejected records of a source through again and prints how many passed.
 
-    Raises LeaseHeldError while the silver job runs, ContractError for a source that does not exist.
+    Raises LeaseHeldError while a job writes silver, ContractError for a source that does not exist.
     """
     contracts = load_contracts(settings.contracts_directory)
     table = f"silver.{contracts.silver_of(source).name}"

@@ -27,8 +27,8 @@ INSTANCE = "arn:aws:sso:::instance/ssoins-7223f1c2d3e4a5b6"
 TOP = """# Who may read what
 
 Written by `python -m tests.infra.access_page`; a test keeps it equal. First from the roles in `contracts/`: Lake
-Formation grants exactly this (`infra/governance.py`), the warehouse's views show exactly this (`infra/warehouse.py`).
-What is not listed is denied.
+Formation grants exactly this (`infra/governance.py`), in Athena and in the warehouse, where each query asks as the role
+of who asks (`infra/warehouse.py`). What is not listed is denied.
 """
 ROLES = """
 # What each role may do

@@ -12,7 +12,7 @@ POLICY_INPUTS = ("policy", "assumeRolePolicy", "keyPolicy", "inlinePolicy")
 class Declared:
     """One resource; `id` is what others refer to it by, `kept` that destroying the stack leaves it, `adopted` the id of
     the existing one that it takes over, `after` the resources that it waits for, `replaced_by` the inputs whose change
-    makes another one.
+    makes another one, `ignored` those whose change is let be.
     """
 
     type: str
@@ -23,6 +23,7 @@ class Declared:
     adopted: str = ""
     after: frozenset[str] = frozenset()
     replaced_by: frozenset[str] = frozenset()
+    ignored: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         return f"{self.type} {self.name}"

@@ -1,6 +1,7 @@
 """The whole program without an engine: mocks that answer with plausible ARNs and record every resource."""
 
 import functools
+import gc
 import importlib.util
 import json
 from collections.abc import Callable, Mapping
@@ -73,6 +74,7 @@ class Recorder(pulumi.runtime.Mocks):
         self.kept: set[tuple[str, str]] = set()
         self.after: dict[tuple[str, str], frozenset[str]] = {}
         self.replaced_by: dict[tuple[str, str], frozenset[str]] = {}
+        self.ignored: dict[tuple[str, str], frozenset[str]] = {}
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         """The resource with its inputs as outputs, an id and an ARN."""
@@ -85,7 +87,10 @@ class Recorder(pulumi.runtime.Mocks):
         key = (args.typ, args.name)
         after, replaced_by = self.after.get(key, frozenset()), self.replaced_by.get(key, frozenset())
         adopted = args.resource_id or ""
-        self.resources.append(Declared(*key, args.inputs, identity, key in self.kept, adopted, after, replaced_by))
+        ignored = self.ignored.get(key, frozenset())
+        self.resources.append(
+            Declared(*key, args.inputs, identity, key in self.kept, adopted, after, replaced_by, ignored)
+        )
         return identity, outputs
 
     def export(self, name: str, value: Any) -> None:
@@ -109,6 +114,7 @@ class _Monitor(MockMonitor):
             recorder.kept.add(key)
         recorder.after[key] = frozenset(_label(urn) for urn in request.dependencies)
         recorder.replaced_by[key] = frozenset(request.replaceOnChanges)
+        recorder.ignored[key] = frozenset(request.ignoreChanges)
         return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
 
@@ -145,22 +151,31 @@ def stack_configuration(stack: str) -> dict[str, str]:
 
 def recorded(stack: str, **sections: Mapping[str, Any] | str) -> Program:
     """What the program declares for a committed stack; `switches={"warehouse": True}` changes parts of a section,
-    a text a whole value.
+    a text a whole value. The same question is answered once a run.
     """
     configuration = stack_configuration(stack)
     for name, values in sections.items():
         key = f"{PROJECT}:{name}"
         given = values if isinstance(values, str) else {**json.loads(configuration.get(key, "{}")), **values}
-        configuration[key] = given if isinstance(given, str) else json.dumps(given)
-    recorder = Recorder()
-    pulumi.runtime.set_mocks(recorder, project=PROJECT, stack=stack, preview=False, monitor=_Monitor(recorder))
-    pulumi.runtime.set_all_config(configuration)
-    with patch.object(pulumi, "export", recorder.export):
-        pulumi.runtime.test(declaration())()  # type: ignore[no-untyped-call]
-    return Program(recorder.resources, recorder.outputs)
+        configuration[key] = given if isinstance(given, str) else json.dumps(given, sort_keys=True)
+    return _declared(stack, tuple(sorted(configuration.items())))
 
 
 @functools.cache
+def _declared(stack: str, configuration: tuple[tuple[str, str], ...]) -> Program:
+    recorder = Recorder()
+    pulumi.runtime.set_mocks(recorder, project=PROJECT, stack=stack, preview=False, monitor=_Monitor(recorder))
+    pulumi.runtime.set_all_config(dict(configuration))
+    # Half a million objects come and stay: looking for garbage among them would take a third of the time.
+    gc.disable()
+    try:
+        with patch.object(pulumi, "export", recorder.export):
+            pulumi.runtime.test(declaration())()  # type: ignore[no-untyped-call]
+    finally:
+        gc.enable()
+    return Program(recorder.resources, recorder.outputs)
+
+
 def with_everything(stack: str) -> Program:
     """A committed stack with every feature switched on, so that no rule passes because there is nothing to look at."""
     return recorded(stack, switches={"warehouse": True, "fan_out": True, "object_lock": True})

@@ -58,7 +58,8 @@ def test_jobs_bring_what_their_platforms_lack_and_no_second_delta_spark_or_s3a(t
     locked = {line.partition("==")[0] for line in _requirements(tmp_path).read_text().splitlines() if "==" in line}
     # The Python side of Delta, which the platforms have only inside a jar.
     assert {"delta-spark", "boto3", "obstore", "pyarrow"} <= locked
-    assert not locked & {"pyspark", "py4j", "pulumi", "duckdb", "dash"}
+    assert {"duckdb", "deltalake"} <= locked
+    assert not locked & {"pyspark", "py4j", "pulumi", "dash", "duckdb-extension-delta"}
 
 
 def test_the_zip_of_wheels_is_what_glue_installs_without_an_index(tmp_path: Path) -> None:

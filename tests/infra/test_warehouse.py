@@ -1,34 +1,35 @@
-"""The warehouse: what Spectrum may read, and that the SQL can be applied again and grants what the contracts grant."""
+"""The warehouse: what each team can read in it by AWS' rules, and that its SQL is run once and by nobody's leave."""
 
-import json
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+import boto3
 import pytest
-import sqlglot
-from sqlglot import expressions
+from botocore.stub import Stubber
 
-from infra.warehouse import SCHEMA, withdrawal
+from infra.warehouse_sql import Provider, WarehouseSqlError, run
 from lakehouse.contracts import load_contracts
-from lakehouse.policies import Access, access, all_access, role_names
+from lakehouse.policies import access, role_names
 from lakehouse.settings import CONTRACTS
 from tests.infra.declared import Program
 from tests.infra.operations import one
 from tests.infra.recorded_program import ACCOUNT, REGION, recorded, with_everything
 
 CONTRACT = load_contracts(CONTRACTS)
-STATEMENT, WORKGROUP = "aws:redshiftdata/statement:Statement", "aws:redshiftserverless/workgroup:Workgroup"
+SQL, WORKGROUP = "pulumi-python:dynamic/lakehouse:WarehouseSql", "aws:redshiftserverless/workgroup:Workgroup"
+NAMESPACE, GROUP = "aws:redshiftserverless/namespace:Namespace", "aws:cloudwatch/logGroup:LogGroup"
 SUBNET, POLICY = "aws:ec2/subnet:Subnet", "aws:iam/rolePolicy:RolePolicy"
 PERMISSIONS, OPT_IN = "aws:lakeformation/permissions:Permissions", "aws:lakeformation/optIn:OptIn"
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/shopware-lakehouse-dev-spectrum"
-GOLD = {"customer_insights", "marketing_funnel", "operations_kpis", "sales_kpis"}
-SILVER = {"validated_pos", "enriched_inventory", "sessionized_web_logs", "customer_interactions", "campaign_spend",
-          "stores", "warehouses", "products"}  # fmt: skip
-# In the one external schema no two tables have one name.
-LAYER = {**dict.fromkeys(GOLD, "gold"), **dict.fromkeys(SILVER, "silver")}
-READ = ("gold.", "silver.")
-AGAIN = re.compile(r"CREATE (EXTERNAL )?SCHEMA IF NOT EXISTS |CREATE OR REPLACE PROCEDURE |CALL |GRANT ")
+FILTER = "aws:lakeformation/dataCellsFilter:DataCellsFilter"
+TEAM = f"arn:aws:iam::{ACCOUNT}:role/shopware-lakehouse-dev-team-"
+DATABASE = "shopware_lakehouse_dev_spectrum"
+SCHEMA = re.compile(
+    r"CREATE EXTERNAL SCHEMA IF NOT EXISTS (?P<name>\w+) FROM DATA CATALOG DATABASE '(?P<database>\w+)' "
+    r"REGION '(?P<region>[\w-]+)' IAM_ROLE '(?P<role>[^']+)' CATALOG_ID '(?P<catalog>\d+)'"
+)
+READ = [table for table in CONTRACT.tables if table.startswith(("gold.", "silver."))]
+Shown = tuple[tuple[str, ...], str | None]
 
 
 @pytest.fixture(scope="module")
@@ -36,134 +37,175 @@ def program() -> Program:
     return with_everything("dev")
 
 
-@pytest.fixture(scope="module")
-def statements(program: Program) -> Sequence[str]:
-    found = sorted(program.of(STATEMENT), key=lambda each: each.name)
-    return [each.at("sql") for each in found]
+def statements(program: Program) -> list[str]:
+    return list(one(program, SQL).at("statements"))
 
 
-def test_every_statement_can_run_again(statements: Sequence[str]) -> None:
-    assert statements
-    assert [text for text in statements if not AGAIN.match(text)] == []
-    made = Counter(found for text in statements for found in re.findall(r"^CREATE [A-Z ]*?(\S+)(?: AS|\(\)|$)", text))
-    assert [name for name, times in made.items() if times > 1] == []
-    called = {text.removeprefix("CALL ") for text in statements if text.startswith("CALL ")}
-    assert called == {text.split()[4] for text in statements if text.startswith("CREATE OR REPLACE PROCEDURE ")}
+def readable(program: Program, team: str) -> Mapping[str, Shown]:
+    """Columns and rows of each table that a member of the team reads in the warehouse, by AWS' rules.
+
+    "External tables for Redshift Spectrum": a query needs USAGE on the external schema, which is on all of it, and the
+    right to make temporary tables. "Using a federated identity to manage Amazon Redshift access to local resources and
+    Amazon Redshift Spectrum external tables": with IAM_ROLE 'SESSION' the catalog is asked as the role that connected
+    (redshift-serverless:GetCredentials), else as the one that the schema names. "Using AWS Lake Formation with Amazon
+    Redshift Spectrum": what that role is granted of a table, column by column and row by row, is what there is; in
+    hybrid access mode, only where it has opted in.
+    """
+    sql = statements(program)
+    [schema] = [found for text in sql if (found := SCHEMA.fullmatch(text))]
+    usable = {f"GRANT USAGE ON SCHEMA {schema['name']} TO PUBLIC", "GRANT TEMPORARY ON DATABASE lakehouse TO PUBLIC"}
+    may_connect = [each for each in program.of(POLICY) if "redshift-serverless:GetCredentials" in each.at("policy")]
+    if not usable <= set(sql) or f"warehouse-{team}" not in {each.name for each in may_connect}:
+        return {}
+    asker = TEAM + team.replace("_", "-") if schema["role"] == "SESSION" else schema["role"]
+    return dict(_granted(program, asker, schema["database"]))
 
 
-def test_statements_run_as_the_administrator_one_after_the_other(program: Program) -> None:
-    secret = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:redshift!admin"
-    assert {each.at("secretArn") for each in program.of(STATEMENT)} == {secret}
+def _granted(program: Program, role: str, database: str) -> Iterator[tuple[str, Shown]]:
+    opted = {
+        each.at("resourceDatas", 0, "table", "name")
+        for each in program.of(OPT_IN)
+        if each.at("principals", 0, "dataLakePrincipalIdentifier") == role
+        and each.at("resourceDatas", 0, "table", "databaseName") == database
+    }
+    filters = {
+        (each.at("tableData", "databaseName"), each.at("tableData", "name")): each.at("tableData")
+        for each in program.of(FILTER)
+    }
+    for each in program.of(PERMISSIONS):
+        columns, cells = each.at("tableWithColumns") or {}, each.at("dataCellsFilter") or {}
+        if each.at("principal") != role or "SELECT" not in each.at("permissions"):
+            continue
+        if columns.get("databaseName") == database and columns["name"] in opted:
+            yield columns["name"], (tuple(columns["columnNames"]), None)
+        if cells.get("databaseName") == database and cells["tableName"] in opted:
+            kept = filters[database, cells["name"]]
+            yield cells["tableName"], (tuple(kept["columnNames"]), kept["rowFilter"]["filterExpression"])
 
 
-def test_a_changed_procedure_is_called_again(statements: Sequence[str], program: Program) -> None:
-    """A call reads the same whatever its procedure does: what differs is the name, made from the whole script."""
-    names = {each.at("sql"): each.at("statementName") for each in program.of(STATEMENT)}
-    for text in statements:
-        if text.startswith("CREATE OR REPLACE PROCEDURE "):
-            assert names[text] == names[f"CALL {text.split()[4]}"]
+@pytest.mark.parametrize("team", role_names(CONTRACT))
+def test_a_team_reads_its_columns_and_rows_of_each_table_and_is_denied_all_others(program: Program, team: str) -> None:
+    found = readable(program, team)
 
-
-def granted() -> Access:
-    return next(each for each in all_access(CONTRACT) if each.table == "gold.sales_kpis")
-
-
-def test_what_contracts_no_longer_grant_is_dropped_first(statements: Sequence[str]) -> None:
-    """Every team's view but those granted now goes, and with a team that is no more its role and schema."""
-    schema, procedure, call = statements[:3]
-    kept = sorted(f"{each.role}.{each.table.partition('.')[2]}" for each in all_access(CONTRACT)
-                  if each.table.startswith(READ))  # fmt: skip
-    assert (schema, call) == ("CREATE SCHEMA IF NOT EXISTS estate", "CALL estate.withdraw()")
-    views = re.findall(r"viewname NOT IN \((.*)\)", procedure)
-    assert [sorted(each.strip("' ") for each in found.split(",")) for found in views] == [kept]
-    teams = re.findall(r"nspname NOT IN \((.*)\)", procedure)
-    assert [[each.strip("' ") for each in found.split(",")] for found in teams] == [list(role_names(CONTRACT))]
-    assert "EXECUTE 'DROP VIEW ' || quote_ident(leftover.team) || '.' || quote_ident(leftover.name);" in procedure
-    assert "EXECUTE 'DROP ROLE ' || quote_ident(leftover.team) || ' FORCE';" in procedure
-
-
-def test_withdrawing_a_grant_drops_its_view() -> None:
-    before = [each for each in all_access(CONTRACT) if each.table.startswith(READ)]
-    after = [each for each in before if (each.role, each.table) != (granted().role, "gold.sales_kpis")]
-    view = f"'{granted().role}.sales_kpis'"
-    old, new = (withdrawal(role_names(CONTRACT), each) for each in (before, after))
-
-    assert view in old
-    assert view not in new
-
-
-def test_a_role_is_made_only_where_there_is_none(statements: Sequence[str]) -> None:
-    for team in role_names(CONTRACT):
-        body = next(text for text in statements if text.startswith(f"CREATE OR REPLACE PROCEDURE {team}.ensure_role"))
-        assert f"IF NOT EXISTS (SELECT 1 FROM svv_roles WHERE role_name = '{team}') THEN" in body
-        assert f"CALL {team}.ensure_role()" in statements
-
-
-def test_a_teams_role_may_connect_and_becomes_a_member_of_its_database_role(program: Program) -> None:
-    workgroup = f"arn:aws:redshift-serverless:{REGION}:{ACCOUNT}:workgroup/w-1"
-    for team in role_names(CONTRACT):
-        assert one(program, "aws:iam/role:Role", f"governance-{team}").at("tags", "RedshiftDbRoles") == team
-        [allowed] = json.loads(one(program, POLICY, f"warehouse-{team}").at("policy"))["Statement"]
-        assert allowed["Action"] == ["redshift-serverless:GetCredentials", "redshift-serverless:GetWorkgroup"]
-        assert allowed["Resource"] == [workgroup]
-
-
-def test_applying_the_program_twice_says_the_same(statements: Sequence[str]) -> None:
-    again = recorded("dev", switches={"warehouse": True, "fan_out": True, "object_lock": True})
-
-    assert [each.at("sql") for each in sorted(again.of(STATEMENT), key=lambda each: each.name)] == statements
-
-
-def test_a_view_shows_a_team_its_columns_and_rows_and_nothing_else(statements: Sequence[str]) -> None:
-    views = {}
-    for text in statements:
-        for view in re.findall(r"  (CREATE VIEW .*) WITH NO SCHEMA BINDING;\n", text):
-            parsed = sqlglot.parse_one(view, read="redshift")
-            select = parsed.expression
-            assert isinstance(select, expressions.Select)
-            team, table = parsed.this.db, parsed.this.name
-            views[team, f"{LAYER[table]}.{table}"] = [each.name for each in select.selects], select.args["where"].this
-            source = select.find(expressions.Table)
-            assert source is not None
-            assert (source.db, source.name) == (SCHEMA, table)
-            # Another set of columns is no replacement: the old view goes, in the same transaction.
-            assert text.index(f"DROP VIEW IF EXISTS {team}.{table};") < text.index(view)
-
-    assert set(views) == {(each.role, each.table) for each in all_access(CONTRACT) if each.table.startswith(READ)}
-    for (team, table), (columns, rows) in views.items():
+    for table in READ:
         allowed = access(CONTRACT, team, table)
-        assert allowed is not None
-        assert columns == list(allowed.columns)
-        assert rows == sqlglot.parse_one(allowed.row_filter or "true", read="redshift")
+        wanted = None if allowed is None else (allowed.columns, allowed.row_filter)
+        assert found.get(table.partition(".")[2]) == wanted, table
+        for column in CONTRACT.table(table).column_names:
+            shown = found.get(table.partition(".")[2], ((), None))[0]
+            assert (column in shown) == (allowed is not None and column in allowed.columns), f"{table}.{column}"
+    assert set(found) <= {table.partition(".")[2] for table in READ}
 
 
-def test_a_team_is_granted_its_own_schema_and_views_only(statements: Sequence[str]) -> None:
-    schemas = {f"GRANT USAGE ON SCHEMA {team} TO ROLE {team}" for team in role_names(CONTRACT)}
-    views = {
-        f"GRANT SELECT ON {each.role}.{each.table.partition('.')[2]} TO ROLE {each.role}"
-        for each in all_access(CONTRACT)
-        if each.table.startswith(READ)
+def test_the_schema_is_that_of_the_manifests_and_asks_as_whoever_asks(program: Program) -> None:
+    found = SCHEMA.fullmatch(statements(program)[0])
+
+    assert found is not None
+    assert found.groupdict() == {
+        "name": "lake",
+        "database": DATABASE,
+        "region": REGION,
+        "role": "SESSION",
+        "catalog": ACCOUNT,
     }
 
-    assert set(re.findall(r"GRANT [^;]*", ";".join(statements))) == schemas | views
+
+def test_no_role_reads_for_everybody(program: Program) -> None:
+    """One that the namespace has could be named in a schema or a COPY by whoever may make these."""
+    assert one(program, NAMESPACE).at("iamRoles") is None
+    assert [each.name for each in program.of("aws:iam/role:Role") if "redshift" in each.at("assumeRolePolicy")] == []
 
 
-def test_spectrum_reads_gold_and_silver_through_lake_formation_and_nothing_else(program: Program) -> None:
-    document = json.loads(one(program, POLICY, "warehouse").at("policy"))
-    lake = f"arn:aws:s3:::shopware-lakehouse-dev-lake-{ACCOUNT}-{REGION}"
-    reads = {each["Sid"]: each["Resource"] for each in document["Statement"]}
+def test_a_confined_team_sees_its_regions_in_the_warehouse_too() -> None:
+    confined = recorded("dev", team_regions={"sales": ["north"]}, switches={"warehouse": True})
 
-    assert reads["ReadTables"] == [f"{lake}/gold/*", f"{lake}/silver/*"]
-    assert reads["AskLakeFormation"] == ["*"]
-    assert not [each for each in document["Statement"] if {"s3:PutObject", "s3:DeleteObject"} & set(each["Action"])]
-    grants = [each for each in program.of(PERMISSIONS) if each.at("principal") == ROLE]
-    database = "shopware_lakehouse_dev_spectrum"
-    assert [each.at("permissions") for each in grants if each.at("database")] == [["DESCRIBE"]]
-    tables = {each.at("table", "name"): each.at("permissions") for each in grants if each.at("table")}
-    assert tables == {table: ["DESCRIBE", "SELECT"] for table in GOLD | SILVER}
-    assert {each.at("table", "databaseName") for each in grants if each.at("table")} == {database}
-    opted = [each for each in program.of(OPT_IN) if each.at("principals", 0, "dataLakePrincipalIdentifier") == ROLE]
-    assert sorted(each.at("resourceDatas", 0, "table", "name") for each in opted) == sorted(GOLD | SILVER)
+    assert readable(confined, "sales")["validated_pos"][1] == "region in ('north')"
+
+
+def test_without_a_warehouse_nothing_is_granted_of_its_tables() -> None:
+    [without] = [recorded("dev")]
+    granted = {each.at("tableWithColumns", "databaseName") for each in without.of(PERMISSIONS)}
+
+    assert DATABASE not in granted
+    assert list(without.of(SQL)) == []
+
+
+def test_the_sql_is_one_resource_after_the_grants(program: Program) -> None:
+    [applied] = program.of(SQL)
+
+    assert len(statements(program)) == 3
+    assert [each for each in program.resources if each.type.startswith("aws:redshiftdata/")] == []
+    assert applied.at("secret_arn") == f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:redshift!admin"
+    assert any(name.startswith("aws:lakeformation/permissions:Permissions governance-sales-") for name in applied.after)
+
+
+def inputs(**other: Any) -> dict[str, Any]:
+    found = {"workgroup": "w", "database": "lakehouse", "secret_arn": "s", "region": REGION, "statements": ["a", "b"]}
+    return {**found, **other}
+
+
+def test_on_a_second_day_there_is_nothing_to_do() -> None:
+    """AWS, "Using the Amazon Redshift Data API": results of a statement are kept for 24 hours, and then unknown."""
+    provider = Provider()
+    seen = provider.read("w/lakehouse", inputs())
+
+    assert (seen.id, seen.outs) == ("w/lakehouse", inputs())
+    assert provider.diff("w/lakehouse", inputs(__provider="x"), inputs(__provider="y")).changes is False
+    assert provider.diff("w/lakehouse", inputs(), inputs(statements=["a"])).changes is True
+
+
+def stubbed(*said: tuple[str, str]) -> tuple[Any, Stubber]:
+    """A client to which AWS says these: for each statement, how it stands each time that it is asked."""
+    client = boto3.client("redshift-data", region_name=REGION, aws_access_key_id="test", aws_secret_access_key="test")
+    stubber = Stubber(client)
+    for number, (text, states) in enumerate(said):
+        sent = {
+            "WorkgroupName": "lake-dev",
+            "Database": "lakehouse",
+            "SecretArn": "s",
+            "Sql": text,
+            "StatementName": "estate",
+        }
+        stubber.add_response("execute_statement", {"Id": str(number)}, sent)
+        for state in states.split():
+            stubber.add_response("describe_statement", {"Id": "1", "Status": state, "Error": "no"}, {"Id": str(number)})
+    stubber.activate()
+    return client, stubber
+
+
+def test_statements_run_one_after_the_other_as_the_administrator() -> None:
+    client, stubber = stubbed(("GRANT a", "SUBMITTED STARTED FINISHED"), ("GRANT b", "FINISHED"))
+
+    run(client, "lake-dev", "lakehouse", "s", ["GRANT a", "GRANT b"], poll=0)
+
+    stubber.assert_no_pending_responses()
+
+
+def test_a_refused_statement_is_named_with_the_reason_and_nothing_follows() -> None:
+    client, _ = stubbed(("GRANT x", "FAILED"))
+
+    with pytest.raises(WarehouseSqlError, match="lake-dev: `GRANT x` FAILED: no"):
+        run(client, "lake-dev", "lakehouse", "s", ["GRANT x", "GRANT y"], poll=0)
+
+
+def test_parameters_that_aws_adds_are_no_difference(program: Program) -> None:
+    """terraform-provider-aws #33916, #49939: AWS answers with more parameters than were given, some unknown to it."""
+    workgroup = one(program, WORKGROUP)
+
+    given = {each["parameterKey"]: each["parameterValue"] for each in workgroup.at("configParameters")}
+    assert given == {"require_ssl": "true", "enable_user_activity_logging": "true"}
+    assert workgroup.ignored == {"configParameters"}
+
+
+def test_logs_that_redshift_exports_end_and_have_our_key(program: Program) -> None:
+    """AWS, "Audit logging for Amazon Redshift Serverless": log groups are /aws/redshift/<namespace>/<log>."""
+    namespace = one(program, NAMESPACE)
+    groups = {each.at("name"): each for each in program.of(GROUP) if each.name.startswith("warehouse-")}
+
+    assert set(groups) == {f"/aws/redshift/{namespace.at('namespaceName')}/{log}" for log in namespace.at("logExports")}
+    assert {each.at("retentionInDays") for each in groups.values()} == {30}
+    assert {each.at("kmsKeyId").rpartition("/")[2] for each in groups.values()} == {"keys-logs"}
+    assert {f"{GROUP} {each.name}" for each in groups.values()} <= namespace.after
 
 
 def test_the_workgroup_has_the_three_zones_that_it_needs_even_where_the_jobs_have_two(program: Program) -> None:
@@ -174,8 +216,8 @@ def test_the_workgroup_has_the_three_zones_that_it_needs_even_where_the_jobs_hav
     assert len(list(recorded("dev").of(SUBNET))) == 1
 
 
-def test_tools_connect_with_a_teams_role_and_no_password() -> None:
-    told = recorded("dev", switches={"warehouse": True}).outputs
+def test_tools_connect_with_a_teams_role_and_no_password(program: Program) -> None:
+    told = program.outputs
 
     assert told["warehouseJdbc"] == "jdbc:redshift:iam://warehouse.example:5439/lakehouse"
     assert told["warehouseOdbc"] == (

@@ -3,14 +3,16 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
+from lakehouse.delta import store
 from lakehouse.delta.follow import TableLog
 from lakehouse.delta.manifests import FOLDER, write_manifests
 from lakehouse.delta.store import TableStore, storage_options
 from lakehouse.delta.table import CommitConflictError, OwnedTable
 from lakehouse.settings import Settings
+from local.stress.proxy import Proxy
 from tests.unit.delta_tables import KEY, NOTHING, PARTITIONS, SCHEMA, SILVER, row, rows_of, sorted_rows, table_of
 
 
@@ -19,12 +21,17 @@ def options(emulator: Settings) -> dict[str, str]:
     return storage_options("s3://any", os.environ["AWS_ENDPOINT_URL"], emulator.region)
 
 
-def test_a_table_in_a_bucket(bucket: str, options: dict[str, str]) -> None:
+@pytest.mark.parametrize("whole_bytes", [store.WHOLE_BYTES, 0], ids=["whole files", "parts of files"])
+def test_a_table_in_a_bucket(
+    bucket: str, options: dict[str, str], whole_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "WHOLE_BYTES", whole_bytes)
     uri = f"s3://{bucket}/some lake/silver/t"
     assert not OwnedTable.exists(uri, options)
     table = OwnedTable.ensure(uri, SCHEMA, PARTITIONS, SILVER | {"delta.checkpointInterval": "3"}, options)
     log = TableLog(uri, options)
-    rows = [row(number, region=region) for number, region in enumerate(["a b", "c%d", "e/f", "ü=:#?", "+&", None])]
+    regions = ["a b", "c%d", "e/f", "ü=:#?", "+&", None]
+    rows = [row(number, region=region) for number, region in enumerate(2 * regions)]
     table.append(table_of(rows), {"a": 1}, "")
     table.replace_rows(table_of(rows[1:4]), table_of(rows[1:3]), rows_of([50]), KEY, {"a": 2}, "")
     table.append(NOTHING, {"a": 3}, "")
@@ -36,17 +43,28 @@ def test_a_table_in_a_bucket(bucket: str, options: dict[str, str]) -> None:
 
     bite = log.changed(-1, 2**30)
     assert bite is not None
-    assert (bite.last, pa.compute.sum(bite.rows["_sign"]).as_py()) == (3, len(expected))
-    while again.compact(2**20, most_deleted=0) is not None:
-        pass
+    assert (bite.last, pc.sum(bite.rows["_sign"]).as_py()) == (3, len(expected))
+    assert again.compact(2**20, most_deleted=0) == 4
     write_manifests(uri, again.files(), options=options)
-    store = TableStore(uri, options)
-    for key in store.listing(FOLDER):
-        for line in (store.read(key) or b"").decode().splitlines():
-            assert store.exists(line.removeprefix(f"{uri}/")), line
+    objects = TableStore(uri, options)
+    for key in objects.listing(FOLDER):
+        for line in (objects.read(key) or b"").decode().splitlines():
+            assert objects.exists(line.removeprefix(f"{uri}/")), line
     with pytest.raises(CommitConflictError):
         table.append(rows_of([60]), {}, "")
     assert sorted_rows(again.read(SCHEMA.names)) == expected
+
+
+def test_a_store_that_answers_late_holds_up_no_other_thread(bucket: str, emulator: Settings) -> None:
+    """The store is a thread of this process here: were it held up, it could not answer."""
+    with Proxy(os.environ["AWS_ENDPOINT_URL"]) as store:
+        uri = f"s3://{bucket}/t"
+        options = storage_options(uri, store.endpoint, emulator.region)
+        table = OwnedTable.ensure(uri, SCHEMA, PARTITIONS, SILVER, options)
+        table.append(rows_of(range(9)), {}, "")
+        assert table.read(["id"], "number > 3").num_rows == 5
+        table.overwrite_where("id = 'r00001'", NOTHING, {}, "")
+        assert table.read(["id"]).num_rows == 8
 
 
 def test_of_writers_at_once_each_version_is_of_one(bucket: str, options: dict[str, str]) -> None:

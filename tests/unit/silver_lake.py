@@ -83,7 +83,7 @@ class SilverLake:
         bronze.append(self.bronze(delivered), {}, "")
 
     def bronze(self, delivered: Iterable[DeliveredRecord]) -> pa.Table:
-        return pa.Table.from_pylist([_enveloped(each) for each in delivered], envelope_schema(self.contracts))
+        return pa.Table.from_pylist([enveloped(each) for each in delivered], envelope_schema(self.contracts))
 
     def content(self, source: str) -> Content:
         with Lake(str(self.settings.root)) as lake:
@@ -130,7 +130,7 @@ def copied(lake: SilverLake, root: Path) -> SilverLake:
     return SilverLake(root)
 
 
-def _enveloped(record: DeliveredRecord) -> dict[str, Any]:
+def enveloped(record: DeliveredRecord) -> dict[str, Any]:
     try:
         payload, encoding = record.data.decode(), "utf8"
     except UnicodeDecodeError:

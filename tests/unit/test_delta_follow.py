@@ -9,7 +9,7 @@ import pytest
 
 from lakehouse.delta import follow
 from lakehouse.delta.follow import AlteredTableError, Bite, LogGoneError, MissingTableError, TableLog
-from lakehouse.delta.log import commit, commit_info
+from lakehouse.delta.log import UnreadableLogError, commit, commit_info
 from lakehouse.delta.store import TableStore
 from lakehouse.delta.table import OwnedTable
 from tests.unit.delta_tables import (
@@ -206,6 +206,14 @@ def test_a_table_that_vanishes_is_told(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(LogGoneError, match="its version 1 is gone, and nothing is after it: the table is deleted"):
         log.newest()
     with pytest.raises(MissingTableError):
+        TableLog(table.uri)
+
+
+def test_a_table_that_would_be_misread_is_told(tmp_path: Path) -> None:
+    table = made(tmp_path / "t")
+    more = {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": ["columnMapping"], "writerFeatures": []}
+    commit(TableStore(table.uri), 1, [commit_info("x", {}, {}, 0), {"protocol": more}])
+    with pytest.raises(UnreadableLogError, match="uses columnMapping, which the lake's jobs do not"):
         TableLog(table.uri)
 
 

@@ -21,6 +21,7 @@ from tests.unit.delta_tables import (
     made,
     row,
     rows_of,
+    seen_by_us,
     sorted_rows,
     table_of,
 )
@@ -49,7 +50,20 @@ def feed(spark: SparkSession, table: OwnedTable) -> dict[str, list[str]]:
 
 
 def test_spark_sees_columns_comments_rows_and_changes(spark: SparkSession, tmp_path: Path) -> None:
-    regions = ["a b", "c%d", "e/f", "ü=ö:", "x'\"#?", "{[^]}", "", None]
+    regions = [
+        "a b",
+        "c%d",
+        "e/f",
+        "ü=ö:",
+        "x'\"#?",
+        "{[^]}",
+        "",
+        None,
+        "~!()*,;$&+=@_-.",
+        "日本 🛒",
+        "no\u00a0break",
+        "a`b|<>",
+    ]
     rows = [row(number, region=region) for number, region in enumerate(regions)]
     table = made(tmp_path / "a folder" / "t")
     table.append(table_of(rows), {"a": 1}, '{"job":"x"}')
@@ -69,7 +83,12 @@ def test_spark_sees_columns_comments_rows_and_changes(spark: SparkSession, tmp_p
         "delete": ["r00002", "r00003", "r00004"],
         "insert": ["r00002", "r00003", "r00020"],
     }
-    assert seen_by_spark(spark, table.uri) == sorted_rows(table_of([*rows[:4], *rows[5:], row(20)]))
+    expected = sorted_rows(table_of([*rows[:4], *rows[5:], row(20)]))
+    assert seen_by_spark(spark, table.uri) == expected
+    spark.conf.set("spark.databricks.delta.retentionDurationCheck.enabled", "false")
+    spark.sql(f"VACUUM delta.`{table.uri}` RETAIN 0 HOURS")
+    spark.conf.unset("spark.databricks.delta.retentionDurationCheck.enabled")
+    assert seen_by_us(table) == expected, "VACUUM knows which files are in use"
 
 
 def test_both_write_in_turns(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """An owned table: commits are the next version or nothing, and hold exactly the rows that were given."""
 
 import json
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -30,20 +31,9 @@ from tests.unit.delta_tables import (
 )
 
 STRANGE = [
-    "a b",
-    "c%d",
-    "e/f",
-    "g%2Fh",
-    "ü=ö:",
-    "x'\"#?",
-    "{[^]}",
-    "plus+&",
-    "back\\slash",
-    "tab\there",
-    "日本",
-    "",
-    None,
-]
+    "a b", "c%d", "e/f", "g%2Fh", "ü=ö:", "x'\"#?", "{[^]}", "plus+&", "back\\slash", "tab\there", "日本 🛒",
+    "no\u00a0break", "a`b|<>~!()*,;$@", "", None,
+]  # fmt: skip
 
 
 def test_what_is_appended_is_there_with_its_transactions_and_metadata(tmp_path: Path) -> None:
@@ -76,6 +66,10 @@ def test_partitions_may_be_called_anything(tmp_path: Path) -> None:
     assert_all_see(table, [each | {"region": each["region"] or None} for each in rows])
     one = table.read(SCHEMA.names, "region = 'g%2Fh'")
     assert one.to_pylist() == [row(3, region="g%2Fh")]
+    table.overwrite_where("number in (0, 4, 10)", NOTHING, {}, "")
+    left = [each | {"region": each["region"] or None} for each in rows if each["number"] not in (0, 4, 10)]
+    assert_all_see(table, left)
+    assert_all_see(OwnedTable.open(table.uri), left)
 
 
 def test_a_commit_is_the_next_version_or_nothing(tmp_path: Path) -> None:
@@ -134,6 +128,24 @@ def test_a_table_is_the_same_from_its_checkpoint(tmp_path: Path) -> None:
     assert again.schema.equals(table.schema, check_metadata=True)
     assert {each.path: each for each in again.files()} == {each.path: each for each in table.files()}
     assert_all_see(again, [row(number) for number in range(240)])
+
+
+def test_a_log_is_cleaned_up_to_a_checkpoint(tmp_path: Path) -> None:
+    table = made(tmp_path / "t", SILVER | {"delta.logRetentionDuration": "interval 1 days"})
+    for number in range(25):
+        table.append(rows_of([number]), {"a": number}, "")
+    log = tmp_path / "t" / "_delta_log"
+    table.clean_log()
+    assert (log / f"{0:020}.json").exists(), "nothing is old enough"
+    for file in log.iterdir():
+        os.utime(file, (0, 0))
+    for number in range(25, 32):
+        table.append(rows_of([number]), {"a": number}, "")
+    table.clean_log()
+    assert not (log / f"{0:020}.json").exists()
+    again = OwnedTable.open(table.uri)
+    assert (again.version, again.transactions()) == (32, {"a": 31})
+    assert_all_see(again, [row(number) for number in range(32)])
 
 
 def test_a_checkpoint_that_is_named_but_gone_is_not_needed(tmp_path: Path) -> None:

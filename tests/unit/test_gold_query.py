@@ -3,7 +3,8 @@
 import json
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -332,13 +333,17 @@ def test_columns_that_cannot_become_the_contracts_make_the_table_anew(lake: Lake
     assert lake.owned(INSIGHTS).partitions == ["kpi_name", "month"]
 
 
-def test_a_column_taken_out_by_hand_is_refused(lake: Lake) -> None:
+@pytest.mark.parametrize("running", [True, False], ids=["running", "stopped"])
+def test_a_column_taken_out_by_hand_is_refused(lake: Lake, running: bool) -> None:
     lake.append(CRM, [contact(1)])
-    lake.drain(INSIGHTS)
+    table = lake.gold(INSIGHTS)
+    table.follow()
     rows = lake.by_hand(INSIGHTS).to_pyarrow_table().drop_columns(["channel"])
     write_deltalake(lake.by_hand(INSIGHTS), rows, mode="overwrite", schema_mode="overwrite")
-    with pytest.raises(IncompatibleTableError, match="column channel"):
-        lake.drain(INSIGHTS)
+    lake.append(CRM, [contact(2)])
+    for _ in range(2):
+        with pytest.raises(IncompatibleTableError, match="column channel"):
+            (table if running else lake.gold(INSIGHTS)).follow()
 
 
 def restored(lake: Lake) -> str:
@@ -431,6 +436,33 @@ def test_rows_that_silver_takes_back_and_gold_never_had_stop_the_query(lake: Lak
     assert lake.rows(INSIGHTS) == lake.recomputed(INSIGHTS)
 
 
+def test_a_table_whose_fingerprint_was_taken_away_is_built_anew_under_the_running_job(lake: Lake) -> None:
+    """The way out for rows that a person does not trust."""
+    lake.append(CRM, [contact(1)])
+    table = lake.gold(INSIGHTS)
+    table.follow()
+    doubled(lake)
+    lake.owned(INSIGHTS).set_property(FINGERPRINT, "")
+    lake.append(CRM, [contact(2)])
+    table.follow()
+    assert lake.rows(INSIGHTS) == lake.recomputed(INSIGHTS)
+
+
+def test_files_that_others_took_away_are_not_looked_for_again(lake: Lake) -> None:
+    lake.append(CRM, [contact(1)])
+    lake.gold(INSIGHTS).follow()
+    table = lake.gold(INSIGHTS)
+    table.ensure()
+    for _ in range(2):
+        write_deltalake(lake.by_hand(INSIGHTS), lake.by_hand(INSIGHTS).to_pyarrow_table(), mode="overwrite")
+    lake.by_hand(INSIGHTS).vacuum(0, dry_run=False, enforce_retention_duration=False)
+    lake.append(CRM, [contact(2)])
+    with pytest.raises(FileNotFoundError):
+        table.follow()
+    table.follow()
+    assert lake.rows(INSIGHTS) == lake.recomputed(INSIGHTS)
+
+
 def test_a_silver_table_that_was_made_anew_builds_gold_anew(lake: Lake) -> None:
     lake.append(CRM, [contact(1)])
     lake.drain(INSIGHTS)
@@ -438,6 +470,41 @@ def test_a_silver_table_that_was_made_anew_builds_gold_anew(lake: Lake) -> None:
     lake.append(CRM, [contact(7, kind="loyalty")])
     lake.drain(INSIGHTS)
     assert lake.rows(INSIGHTS) == lake.recomputed(INSIGHTS)
+
+
+def test_a_column_added_by_hand_under_a_running_job_stays(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
+    lake.append(CRM, [contact(1)])
+    table = lake.gold(INSIGHTS)
+    table.follow()
+    lake.by_hand(INSIGHTS).alter.add_columns([Field("till", PrimitiveType("long"))])
+    for number in range(2, 5):
+        lake.append(CRM, [resolved(number, "5")])
+        table.follow()
+    assert lake.rows(INSIGHTS) == lake.recomputed(INSIGHTS)
+    assert "till" in lake.owned(INSIGHTS).schema.names
+    assert "anew" not in caplog.text
+
+
+def test_silver_tables_of_one_process_take_turns(lake: Lake) -> None:
+    lake.append(WEB, [purchase(1, "C1")])
+    lake.append(SPEND, [spend("C1", 50)])
+    table = lake.gold(FUNNEL)
+    table.follow()
+
+    def write(name: str, row: Callable[[int], dict[str, Any]]) -> None:
+        for number in range(2, 12):
+            table.follow({name: lake.append(name, [row(number)])})
+
+    with ThreadPoolExecutor() as threads:
+        running: list[Future[Any]] = [
+            threads.submit(write, WEB, lambda number: purchase(number, f"C{number}")),
+            threads.submit(write, SPEND, lambda number: spend(f"C{number}", 10)),
+            *(threads.submit(table.follow) for _ in range(5)),
+        ]
+        for each in running:
+            each.result()
+    table.follow()
+    assert lake.rows(FUNNEL) == lake.recomputed(FUNNEL)
 
 
 @pytest.mark.parametrize("running", [True, False], ids=["running", "stopped"])
@@ -507,6 +574,22 @@ def test_days_that_batches_touch_lie_apart_and_compaction_brings_them_together(l
         kept.append(lake.owned(INSIGHTS).live_files())
     assert kept[6] == 7 * kept[0]
     assert max(kept[8:]) < kept[6]
+    assert lake.rows(INSIGHTS) == lake.recomputed(INSIGHTS)
+
+
+def test_compaction_gives_way_to_others(lake: Lake) -> None:
+    lake.settings = lake.settings.model_copy(update={"compact_batches": 1})
+    table = lake.gold(INSIGHTS)
+    for number in range(8):
+        lake.append(CRM, [contact(number, event_time=NOON.replace(day=number + 1))])
+        table.follow()
+    lake.by_hand(INSIGHTS).optimize.compact()
+    version = lake.version(INSIGHTS)
+    table.keep_up()
+    assert lake.version(INSIGHTS) == version
+    lake.append(CRM, [contact(8)])
+    table.follow()
+    table.keep_up()
     assert lake.rows(INSIGHTS) == lake.recomputed(INSIGHTS)
 
 

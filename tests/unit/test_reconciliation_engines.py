@@ -106,7 +106,7 @@ def fields_of(source: str, case: int) -> dict[str, Sequence[Any]]:
         return [(START + timedelta(hours=each)).isoformat() for each in hours]
 
     product = ("A", "A", "B", "GHOST")
-    return {
+    fields: dict[str, dict[str, Sequence[Any]]] = {
         "pos": {
             "transaction_id": mine("T1", "T2"),
             "line_number": (1, 2, 2, 0),
@@ -152,7 +152,8 @@ def fields_of(source: str, case: int) -> dict[str, Sequence[Any]]:
             "date": ("2010-12-31", "2011-01-01", "2010-02-30"),
             "spend": ("12.50", "0", "-1", 1e3),
         },
-    }[source]
+    }
+    return fields[source]
 
 
 def records(source: str, chance: Random) -> tuple[Rows, Rows]:

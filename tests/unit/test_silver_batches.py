@@ -133,7 +133,7 @@ def assert_as_the_oracle_says(lake: SilverLake, delivered: Sequence[DeliveredRec
 
 @pytest.mark.parametrize("source", MAKE)
 @given(data=st.data())
-@settings(max_examples=5, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=2, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_order_and_any_batches_give_what_one_batch_gives(
     source: str, base: SilverLake, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:

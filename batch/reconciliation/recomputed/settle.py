@@ -2,7 +2,7 @@
 
 Every function here takes the rows of whole neighbourhoods of groups and fills the columns that its contract marks
 `settled`. A row looks back only, never further than an unbroken chain of gaps. Rows marked `_fixed` lie before
-everything that a batch changes: they keep what they have and hand it on, so a batch never reads a group from its start.
+everything that changes: they keep what they have and hand it on, so that no group is read from its start.
 """
 
 from collections.abc import Callable, Mapping
