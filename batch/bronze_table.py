@@ -79,7 +79,7 @@ class BronzeTable:
         return -1 if found is None else found
 
     def append(self, batch: int, files: list[LandingFile]) -> Appended:
-        """Reads the files and appends their rows in one commit. Raises IngestError if that fails, and LeaseLostError."""
+        """Reads the files and appends their rows in one commit. Raises IngestError if that fails; LeaseLostError."""
         try:
             if sum(file.size for file in files) <= READ_HERE:
                 return self._append_here(batch, files)

@@ -53,7 +53,7 @@ class PathwayPeer:
         """The text of a file with the records; not part of what is measured."""
         lines = []
         for number, data in enumerate(records["data"].to_pylist()):
-            fields = json.loads(data)
+            fields = json.loads(data or b"")
             # A row for each new event; a change takes one back and brings one; a repetition changes nothing.
             fresh = fields["event_id"] not in self._known
             self._expected += 1 if fresh else 2 * fields["page"].startswith("/corrected")
@@ -70,8 +70,9 @@ class PathwayPeer:
         deadline = time.monotonic() + PATIENCE
         while self._rows() < self._expected:
             if time.monotonic() > deadline or self._process.poll() is not None:
-                told = self._log.read_text(encoding="utf-8", errors="replace")[-1000:]
-                raise PathwayError(f"{self._rows():,} of {self._expected:,} rows after {PATIENCE:.0f} s: {told}")
+                told = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+                errors = [line.strip() for line in told if "Error" in line]
+                raise PathwayError(f"{self._rows():,} of {self._expected:,} rows: {(errors or ['no error'])[-1]}")
             time.sleep(0.02)
 
     def cpu_seconds(self) -> float:
@@ -84,7 +85,7 @@ class PathwayPeer:
         if not (table / "_delta_log").is_dir() or not any((table / "_delta_log").glob("*.json")):
             return 0
         numbers = pa.table(DeltaTable(str(table)).get_add_actions(flatten=True))["num_records"]
-        return int(sum(numbers.to_pylist()))
+        return sum(int(each or 0) for each in numbers.to_pylist())
 
 
 def _installed() -> Path:

@@ -64,7 +64,7 @@ def _result(resting: Mapping[str, float], of_batch: Mapping[str, float], batches
         title="Requests of a batch",
         method=(
             "`lakehouse stream all` with its default settings on MiniStack, its S3 and Kinesis behind proxies that "
-            f"count. {batches} batches of 500 web events, one every {PAUSE:.0f} s, through bronze, silver and both gold "
+            f"count. {batches} batches of 500 web events, one every {PAUSE:.0f} s, through bronze, silver, both gold "
             "tables; what the job asks for while nothing comes is taken off. Priced by "
             "`infra/prices.py`: us-east-1; PUT, POST and LIST have one price, GET and HEAD another, DELETE none."
         ),

@@ -1,4 +1,4 @@
-"""A model of what a batch costs, fitted to measured batches and held against one that it has not seen: docs/scale.md."""
+"""A model of what a batch costs, fitted to measured batches and held against some that it has not seen."""
 
 import statistics
 from pathlib import Path
@@ -14,7 +14,7 @@ from runtime.tables import open_table
 
 # The last one of each is held out: the model has not seen it.
 SIZES, HELD_OUT = (300, 1_000, 3_000, 30_000), 10_000
-QUICK_SIZES, QUICK_HELD_OUT = (50, 200, 600), 400
+QUICK_SIZES, QUICK_HELD_OUT = (200, 4_000), 1_000
 ROUNDS, QUICK_ROUNDS, WARM_UP = 10, 2, 3
 RATES = (1_000, 10_000, 100_000, 1_000_000)
 LARGEST_ERROR = 0.25
@@ -48,15 +48,14 @@ def run(quick: bool, folder: Path) -> Result:
 
 def _measured(lake: FlowLake, wall: Line, cpu: Line, events: int, batches: int) -> Measured:
     """With what other benchmarks have found, where they have."""
-    requests, burst, many = (
-        (stored(name) or {"figures": {}})["figures"] for name in ("requests", "burst", "many_batches")
-    )
+    names = ("requests", "burst", "many_batches")
+    requests, burst, many = ((stored(name) or {"figures": {}})["figures"] for name in names)
     files = {name: list(open_table(lake.layout.table(name)).files()) for name in TABLES}
-    sample = batch(0, 1_000)["data"]
+    sample = [len(each) for each in batch(0, 1_000)["data"].to_pylist() if each]
     return Measured(
         wall=wall,
         cpu=cpu,
-        event_bytes=sum(len(each) for each in sample.to_pylist()) / len(sample),
+        event_bytes=statistics.mean(sample),
         stored_bytes=sum(file.size for found in files.values() for file in found) / events,
         files_a_batch=sum(map(len, files.values())) / batches,
         puts_a_batch=requests.get("puts", PUTS),
@@ -78,7 +77,7 @@ def _result(points: list[Point], unseen: list[Point], measured: Measured, held_o
         title="The model and its figures",
         method=(
             "Batches through `Flow` on local files, not compacted, 1 % corrected and 1 % repeated. Fitted by least "
-            f"squares of relative errors to all sizes but {thousands(held_out)}, which the model has not seen. Requests, "
+            f"squares of relative errors to sizes but {thousands(held_out)}, which the model has not seen. Requests, "
             "CPU of the whole job and live files are those that `requests`, `burst` and `many_batches` found, where "
             f"they were run. A driver is planned with {100 * DRIVER_SHARE:.0f} % of what it can do."
         ),

@@ -148,9 +148,9 @@ def _result(costs: dict[int, list[Cost]]) -> Result:
         title="Silver: a batch of 10 000 rows into tables of growing size",
         method=(
             "`SilverTable.process` (parse, enrich, contest, settle, reject, commit) of 10 000 web events at the newest "
-            "end: 90 % new, 9 % events of the day before again, 1 % corrections of such, so that rows in large old files "
+            "end: 90 % new, 9 % events of the day before again, 1 % corrections of them: rows in large old files "
             "change. The table is `sessionized_web_logs`: it has the most partitions (region, month, type) and the "
-            "dearest settling (visits), and it is the one that small batches come to. Every lake gets 10 000 rows a day "
+            "dearest settling (visits), and it is the one that small batches come to. A lake gets 10 000 rows a day "
             "and ends at the same moment; a larger one reaches further back. Histories are made by DuckDB. Tables lie "
             "side by side in local files and take turns, all in one process; "
             f"medians of {len(costs[smallest])} after a warm-up."

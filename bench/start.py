@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from bench.result import Goal, Result, Table
@@ -25,14 +26,14 @@ def run(quick: bool, folder: Path) -> Result:
         again = []
         for _ in range(rounds):
             stream.put(EVENTS)
-            again.append(_until(stream, lambda: (stream.kill(), stream.start())))
+            again.append(_until(stream, stream.start_again))
             stream.wait(stream.send(EVENTS, 5))
     bronze, gold = (statistics.median(each[at] for each in again) for at in (0, 1))
     return Result(
         title="Start, and start again",
         method=(
             "`lakehouse stream all` with its default settings, lake and stream (2 shards) on MiniStack, 100 events "
-            "waiting: seconds from the start of the process to the first commit of bronze and of gold in an empty lake; "
+            "waiting: seconds from the start of the process to the first commit of bronze and gold in an empty lake; "
             f"and from SIGKILL to all processes of the warm job, started again at once, to the next ones (median of "
             f"{rounds})."
         ),
@@ -52,11 +53,11 @@ def run(quick: bool, folder: Path) -> Result:
     )
 
 
-def _until(stream: StreamRun, do: object) -> tuple[float, float]:
+def _until(stream: StreamRun, do: Callable[[], None]) -> tuple[float, float]:
     """Calls it, and waits for a new commit of rows in bronze and one in gold; the seconds to each."""
     before = {table: stream.newest(table) for table in (BRONZE, GOLD)}
     started = time.monotonic()
-    do()  # type: ignore[operator]
+    do()
     found: dict[str, float] = {}
     while len(found) < len(before):
         if time.monotonic() - started > MOST_SECONDS:

@@ -132,9 +132,10 @@ class StreamRun:
         """Starts the job, or starts it again."""
         self._job.start()
 
-    def kill(self) -> None:
-        """SIGKILL to the job and all that it started."""
+    def start_again(self) -> None:
+        """SIGKILL to the job and all that it started; then it is started again at once."""
         self._job.kill()
+        self._job.start()
 
     def run(self, name: str, *arguments: str) -> None:
         """Runs another command of the product beside the job, to its end."""

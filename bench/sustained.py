@@ -30,8 +30,8 @@ def run(quick: bool, folder: Path) -> Result:
         title=f"{thousands(rate)} events a second through all layers",
         method=(
             "`lakehouse stream all` with its default settings, warm, lake and stream (2 shards) on MiniStack, producer "
-            f"and emulator beside it on the same cores; {thousands(rate)} web events a second for {seconds} s. The rate "
-            "is that at which events reached gold between the first and the last sample of that time; the lag is what "
+            f"and emulator beside it on the same cores; {thousands(rate)} web events a second for {seconds} s. Rate: "
+            "at which events reached gold between the first and the last sample of that time; the lag is what "
             "Kinesis took and gold has not. At the end DuckDB counts the identities in the tables."
         ),
         goals=(

@@ -29,7 +29,6 @@ SMALL_BATCHES = {
     # How soon a query without a trigger interval, as in a drain, looks again when nothing had come: each look
     # is a request, and Spark's default (10 ms) is as many a second as the service answers.
     "spark.sql.streaming.pollingDelay": "500ms",
-    "spark.databricks.delta.merge.materializeSource": "none",
     "spark.databricks.delta.stalenessLimit": "0",
 }
 

@@ -155,8 +155,8 @@ class BronzeStream:
         """The last batch that the checkpoint plans; -1 for a new one.
 
         Raises CheckpointError for a checkpoint that was put back to an earlier state: its next batches
-        would be taken for old ones, and left out without a word. For one that was put back in place of a newer one: what that
-        brought in would come once more. And for one that lost its identity: Spark would give it a new one, under which
+        would be taken for old ones, and left out without a word. For one that was put back in place of a newer one: what
+        that brought in would come once more. And for one that lost its identity: Spark would give it a new one, under which
         the batch that it repeats would go in twice.
         """
         planned = progress(self.checkpoint).planned

@@ -23,9 +23,9 @@ from batch.reconciliation.recomputed.enrich import enrich
 from batch.reconciliation.recomputed.parsing import parse
 from batch.reconciliation.recomputed.silver import silver_after, silver_at_once
 from batch.reconciliation.references import References
+from batch.reconciliation.spark_schemas import envelope_type, rejected_type, struct_type
 from lakehouse.contracts import Contract, Contracts
 from lakehouse.layout import Layout, spark_path
-from lakehouse.schemas import envelope_type, rejected_type, struct_type
 from runtime.delta_log import DeltaLog
 from runtime.lineage import TableInput, read_lineage
 

@@ -12,11 +12,13 @@ FIELDS = (
     *("event_id", "session_id", "client_ip", "user_agent", "page", "event_type", "product_id", "campaign_id"),
     *("transaction_id", "order_value", "country", "timestamp"),
 )
+REQUIRED = ("event_id", "event_type", "timestamp")
 MILLISECONDS = 100
 
 
 def main(source: str, target: str) -> None:
-    schema = pw.schema_from_types(**dict.fromkeys(FIELDS, str | None), arrival=int)
+    types = dict.fromkeys(FIELDS, str | None) | dict.fromkeys(REQUIRED, str)
+    schema = pw.schema_from_types(**types, arrival=int)
     arrived = pw.io.fs.read(source, format="json", schema=schema, mode="streaming", autocommit_duration_ms=MILLISECONDS)
     latest = arrived.groupby(arrived.event_id).reduce(last=pw.reducers.argmax(arrived.arrival))
     rows = arrived.ix(latest.last)

@@ -33,20 +33,20 @@ def run(source: str, settings: Settings, json: bool = False) -> None:
     contracts = load_contracts(settings.contracts_directory)
     sources = sources_of(source, contracts, settings)
     started = time.monotonic()
-    with Leases(settings.root, f"batch {source}", [f"bronze.{each}" for each in sources]) as leases:
-        with SparkOnDemand(f"lakehouse batch {source}", settings) as spark:
-            done = [
-                ingest(
-                    spark.session,
-                    contracts,
-                    each,
-                    settings.landing,
-                    settings.root,
-                    lambda: datetime.now(UTC),
-                    still_ours=leases.check,
-                )
-                for each in sources
-            ]
+    leased = Leases(settings.root, f"batch {source}", [f"bronze.{each}" for each in sources])
+    with leased as leases, SparkOnDemand(f"lakehouse batch {source}", settings) as spark:
+        done = [
+            ingest(
+                spark.session,
+                contracts,
+                each,
+                settings.landing,
+                settings.root,
+                lambda: datetime.now(UTC),
+                still_ours=leases.check,
+            )
+            for each in sources
+        ]
     _print(done, time.monotonic() - started, json)
     refused = [line for each in done for line in each.refused]
     for line in refused:

@@ -228,7 +228,7 @@ def test_a_redrive_that_slept_while_a_job_began_has_been_before_it_or_not_at_all
 
     def begin(point: str) -> None:
         if point == "silver.after_rejected":
-            job.table("pos").taken("nothing")
+            job.table("pos").rejected.refresh()
 
     with monkeypatch.context() as patch:
         patch.setattr(silver, "failpoint", begin)

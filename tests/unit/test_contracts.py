@@ -283,8 +283,8 @@ REFUSED = [
         "validated_pos",
         "if(quantity < 0, '|refund', '|sale')",
         "if(quantities < 0, '|refund', '|sale')",
-        "schema.basket_key.customProperties.expression: \"transaction_id || if(quantities < 0, '|refund', '|sale')\" is "
-        'no DuckDB SQL: Binder Error: Referenced column "quantities" not found',
+        "schema.basket_key.customProperties.expression: \"transaction_id || if(quantities < 0, '|refund', '|sale')\" "
+        'is no DuckDB SQL: Binder Error: Referenced column "quantities" not found',
     ),
     (
         "customer_interactions",

@@ -80,7 +80,9 @@ def test_it_goes_on_where_it_was(earlier: Path, made_anew: dict[str, list[dict[s
     go_on(earlier)
     after = silver_tables(earlier)
     assert content(earlier) == made_anew
-    assert {name: table_id for name, (table_id, _) in after.items()} == {name: each for name, (each, _) in before.items()}
+    assert {name: table_id for name, (table_id, _) in after.items()} == {
+        name: each for name, (each, _) in before.items()
+    }
     assert made_anew["silver.sessionized_web_logs"], "the lake has events"
     assert all(made_anew[f"gold.{table}"] for table in TABLES), "the lake has KPIs"
 

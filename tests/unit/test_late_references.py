@@ -98,7 +98,9 @@ def test_in_order_is_what_was_meant(in_order: dict[str, list[dict[str, Any]]]) -
     ]
 
 
-@pytest.mark.parametrize("late", [*permutations((MOVED, DEARER, TILLS, EVENTS))], ids=lambda ws: "-".join(w[0] for w in ws))
+@pytest.mark.parametrize(
+    "late", [*permutations((MOVED, DEARER, TILLS, EVENTS))], ids=lambda ws: "-".join(w[0] for w in ws)
+)
 def test_the_order_of_arrival_does_not_show(
     late: tuple[Wave, ...], in_order: dict[str, list[dict[str, Any]]], tmp_path: Path
 ) -> None:

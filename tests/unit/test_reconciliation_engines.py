@@ -21,6 +21,7 @@ from batch.reconciliation.cached import cached
 from batch.reconciliation.recomputed.enrich import enrich, versions_of
 from batch.reconciliation.recomputed.parsing import parse
 from batch.reconciliation.recomputed.silver import silver_after, silver_at_once
+from batch.reconciliation.spark_schemas import envelope_type, struct_type
 from lakehouse.contracts import Contracts, load_contracts
 from lakehouse.engine.batch import Outcome, settle_batch
 from lakehouse.engine.contest import keys
@@ -29,7 +30,6 @@ from lakehouse.engine.neighbours import Neighbours, Span, read_neighbours
 from lakehouse.engine.parse import parse as parse_in_arrow
 from lakehouse.engine.recent import columns_before
 from lakehouse.engine.schemas import arrow_schema, envelope_schema
-from lakehouse.schemas import envelope_type, struct_type
 from lakehouse.settings import CONTRACTS
 from tests.unit import test_parsing as hostile
 
