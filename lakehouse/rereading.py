@@ -40,40 +40,51 @@ def reread(record_id: str, payload: str, encoding: str, contract: Contract) -> t
 
     What it gives, it gives again for its own result. Never raises for what a payload holds.
     """
-    beside = path_fields(record_id.rpartition("#")[0], contract)
-    if encoding == UTF8:
-        return object_in_dialect(payload, contract, beside), UTF8
-    if encoding not in (LINE, UNREADABLE):
-        return payload, encoding
-    fields = _fields_of_line(payload, contract, beside)
-    return (payload, encoding) if fields is None else (fields, UTF8)
+    return rereading(contract)(record_id, payload, encoding)
 
 
-def object_in_dialect(payload: str, contract: Contract, beside: Mapping[str, Value]) -> str:
-    """The JSON object with its fields in the dialect and, where it has none of that name, those `beside` it.
+def rereading(contract: Contract) -> Callable[[str, str, str], tuple[str, str]]:
+    """What does so for one record after the other: from record id, payload and encoding to payload and encoding."""
+    convert, sign = conversion(contract), _sign_of_change(contract)
 
-    Text that is no such object, or that the dialect leaves alone, stays as it is to the byte.
-    """
-    return objects_in_dialect(contract, beside)(payload)
+    def again(record_id: str, payload: str, encoding: str) -> tuple[str, str]:
+        if encoding not in (UTF8, LINE, UNREADABLE):
+            return payload, encoding
+        beside = path_fields(record_id.rpartition("#")[0], contract)
+        if encoding == UTF8:
+            return _object(payload, contract, beside, convert, sign), UTF8
+        fields = _fields_of_line(payload, contract, beside)
+        return (payload, encoding) if fields is None else (fields, UTF8)
+
+    return again
 
 
 def objects_in_dialect(contract: Contract, beside: Mapping[str, Value]) -> Callable[[str], str]:
-    """What does so for one payload after the other."""
+    """From a JSON object to one with its fields in the dialect and, where it has none of that name, those `beside` it.
+
+    Text that is no such object, or that the dialect leaves alone, stays as it is to the byte.
+    """
     convert, sign = conversion(contract), _sign_of_change(contract)
+    return lambda payload: _object(payload, contract, beside, convert, sign)
 
-    def in_dialect(payload: str) -> str:
-        if not (beside or (sign is not None and sign.search(payload))):
-            return payload
-        pairs = decoded(payload)
-        if pairs is None:
-            return payload
-        fields = dict(renamed_fields(pairs, contract))
-        if convert is not None:
-            convert(fields)
-        fields = beside_record(fields, beside)
-        return payload if [*fields.items()] == pairs else encoded(fields)
 
-    return in_dialect
+def _object(
+    payload: str,
+    contract: Contract,
+    beside: Mapping[str, Value],
+    convert: Callable[[dict[str, Value]], None] | None,
+    sign: re.Pattern[str] | None,
+) -> str:
+    if not (beside or (sign is not None and sign.search(payload))):
+        return payload
+    pairs = decoded(payload)
+    if pairs is None:
+        return payload
+    fields = dict(renamed_fields(pairs, contract))
+    if convert is not None:
+        convert(fields)
+    fields = beside_record(fields, beside)
+    return payload if [*fields.items()] == pairs else encoded(fields)
 
 
 def _sign_of_change(contract: Contract) -> re.Pattern[str] | None:
