@@ -27,7 +27,7 @@ from batch.lines import (
 from lakehouse.contract_model import Contract
 from lakehouse.delimited import Form, Header, HeaderError, fields_of, header_of, names_all_required
 from lakehouse.dialect import PLAIN
-from lakehouse.field_values import Value
+from lakehouse.field_values import Value, conversion
 from lakehouse.json_text import encoded, encoded_texts
 from lakehouse.path_fields import path_fields
 from lakehouse.rereading import LINE, beside_record, line_payload
@@ -150,16 +150,19 @@ def _is_header(record: CsvRecord, contract: Contract) -> bool:
 
 def _below(header: Header, records: Iterator[CsvRecord], contract: Contract | None, path: str) -> Iterator[Row]:
     beside = {} if contract is None else path_fields(path, contract)
+    convert = None if contract is None else conversion(contract)
     encode = encoded if contract is not None and contract.dialect.decimal == "," else encoded_texts
     repeated = list(header.cells) if contract is not None and not contract.dialect.columns else None
     for record in records:
         if record.cells is not None and record.cells == repeated:
             yield Row(record.line, line_payload(_ended(record.raw), "it is the header once more"), LINE)
             continue
-        fields = None if record.cells is None else fields_of(record.cells, header, contract)
+        fields = None if record.cells is None else fields_of(record.cells, header)
         if fields is None:
             yield text_row(record.line, record.raw)
         else:
+            if convert is not None:
+                convert(fields)
             yield _object_row(record, beside_record(fields, beside), encode)
 
 

@@ -24,7 +24,7 @@ from batch.lines import (
 from lakehouse.contract_model import Contract
 from lakehouse.json_text import decoded, encoded
 from lakehouse.path_fields import path_fields
-from lakehouse.rereading import object_in_dialect
+from lakehouse.rereading import objects_in_dialect
 
 
 def json_rows(
@@ -101,11 +101,10 @@ def _in_dialect(rows: Iterator[Row], contract: Contract, path: str) -> Iterator[
     beside = path_fields(path, contract)
     if contract.dialect.records is not None:
         rows = _unwrapped(rows, contract.dialect.records)
+    in_dialect = objects_in_dialect(contract, beside)
     for row in rows:
-        if row.encoding == UTF8:
-            yield row._replace(payload=object_in_dialect(row.payload, contract, beside))
-        else:
-            yield row
+        payload = in_dialect(row.payload) if row.encoding == UTF8 else row.payload
+        yield row if payload is row.payload else row._replace(payload=payload)
 
 
 def _unwrapped(rows: Iterator[Row], field: str) -> Iterator[Row]:

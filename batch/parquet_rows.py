@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 
 from batch.lines import BASE64, UTF8, Row, UnreadableFileError
 from batch.parquet_values import ARROW_FAULTS, exact_int96, first_line, values_of
-from lakehouse.contract_model import Column, Contract
-from lakehouse.delimited import field_names, in_dialect
-from lakehouse.field_values import Number, fields_by_name
+from lakehouse.contract_model import Contract
+from lakehouse.delimited import field_names
+from lakehouse.field_values import Number, conversion
 from lakehouse.json_text import encoded
 from lakehouse.path_fields import path_fields
 from lakehouse.rereading import beside_record
@@ -37,15 +37,16 @@ def parquet_rows(
         spool.seek(0)
         row = 1
         beside = {} if contract is None else path_fields(path, contract)
-        columns: dict[str, Column] = {} if contract is None else dict(fields_by_name(contract))
+        columns = {} if contract is None else {column.name: column for column in contract.columns}
+        convert = None if contract is None else conversion(contract)
         zone = None if contract is None else contract.dialect.zone
         for batch in _batches(spool, allowed):
             names = field_names(batch.schema.names, contract)
             cells = [values_of(batch.column(place), columns.get(name), zone) for place, name in enumerate(names)]
             for values in zip(*cells, strict=True):
                 fields: dict[str, Any] = dict(zip(names, values, strict=True))
-                if contract is not None and contract.dialect.changes_fields:
-                    fields = in_dialect(fields, contract)
+                if convert is not None:
+                    convert(fields)
                 yield _json_row(row, beside_record(fields, beside))
                 row += 1
 

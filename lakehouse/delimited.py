@@ -10,12 +10,14 @@ from typing import Any
 
 from lakehouse.contract_model import Contract
 from lakehouse.dialect import Dialect
-from lakehouse.field_values import Value, fields_by_name, value_of
+from lakehouse.field_values import Value
 
 COMMA = ","
 LIKELY_DELIMITERS = (";", "\t", "|", ",")
 # How much of a header, and of what was expected, a message tells.
 TOLD_CHARACTERS = 200
+# What stands before a file's own text in a message: it may be a person's, so that commands print what is before it.
+FOUND = "; found "
 
 
 class HeaderError(ValueError):
@@ -77,7 +79,7 @@ def header_of(cells: Sequence[str], contract: Contract | None) -> Header:
     named = tuple(bool(cell.strip()) for cell in cells)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise HeaderError(f"the header names a column twice: {', '.join(map(repr, twice))}")
+        raise HeaderError(f"the header names a column twice{FOUND}{', '.join(map(repr, twice))}")
     if contract is not None and not set(names) & {column.name for column in contract.columns}:
         raise HeaderError(_shares_no_name(cells, contract))
     width = max((place for place, each in enumerate(named, 1) if each), default=0)
@@ -116,7 +118,7 @@ def names_all_required(cells: Sequence[str], contract: Contract) -> bool:
     return len(set(names)) == len(names) and required <= set(names)
 
 
-def fields_of(cells: Sequence[str], header: Header, contract: Contract | None) -> dict[str, Value] | None:
+def fields_of(cells: Sequence[str], header: Header) -> dict[str, Value] | None:
     """The record's fields by name, null for an empty cell. None where its cells are not those of the header.
 
     Cells beyond the last named column may be missing, and beyond the header too many, as long as nothing is in them.
@@ -129,18 +131,7 @@ def fields_of(cells: Sequence[str], header: Header, contract: Contract | None) -
     else:
         columns = zip(header.names, header.named, cells, strict=False)
         fields = {name: cell or None for name, named, cell in columns if named or cell}
-    if contract is None or not contract.dialect.changes_fields:
-        return fields
-    return in_dialect(fields, contract)
-
-
-def in_dialect(fields: Mapping[str, Value], contract: Contract) -> dict[str, Value]:
-    """The fields with the values that their texts have in the contract's dialect."""
-    columns = fields_by_name(contract)
-    return {
-        name: value_of(value, columns[name], contract.dialect) if name in columns and type(value) is str else value
-        for name, value in fields.items()
-    }
+    return fields
 
 
 def likely_delimiter(line: str, contract: Contract) -> str | None:
@@ -169,8 +160,8 @@ def _shares_no_name(cells: Sequence[str], contract: Contract) -> str:
     hint = f"its delimiter is {delimiter!r}: " if delimiter not in (None, COMMA) else ""
     expected = ", ".join(column.name for column in contract.columns)
     return (
-        f"the header shares no name with the contract {contract.name}: found {_told(found)!r}, expected "
-        f"{_told(expected)}: {hint}declare the source's dialect (lakehouse try FILE --source {contract.name} shows it)"
+        f"the header shares no name with the contract {contract.name}: {hint}declare the source's dialect (lakehouse "
+        f"try FILE --source {contract.name} shows it); expected {_told(expected)}{FOUND}{_told(found)!r}"
     )
 
 

@@ -69,13 +69,6 @@ class Dialect:
     path: str | None = None
     members: str = "*"
 
-    @property
-    def changes_fields(self) -> bool:
-        """Whether names or values of a record that was read may differ from what the file says."""
-        return bool(
-            self.aliases or self.null_words or self.time_formats or self.zone or self.truncate or self.decimal != "."
-        )
-
 
 PLAIN = Dialect()
 

@@ -5,7 +5,7 @@ was declared. What no rule fits stays as it is, for parsing to judge.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -22,7 +22,10 @@ _NO_ZONE = re.compile(
 )
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _SURPLUS = re.compile(r"(?P<kept>:[0-9]{2}\.[0-9]{6})[0-9]{1,3}(?![0-9])")
+_NUMBERS = ("int", "bigint", "decimal")
 _LONGEST = 1000
+# As long as a time with microseconds: one that is no longer has no surplus.
+_NO_SURPLUS = len("2024-03-01T10:00:00.123456")
 
 
 class Number(str):
@@ -34,9 +37,31 @@ class Number(str):
 Value = str | Number | None
 
 
-def fields_by_name(contract: Contract) -> Mapping[str, Column]:
-    """The contract's columns by the field of the payload that they are read from."""
-    return {column.name: column for column in contract.columns}
+def conversion(contract: Contract) -> Callable[[dict[str, Value]], None] | None:
+    """What gives the fields of a record, in place, the values that their texts have in the contract's dialect.
+
+    None where the dialect leaves every text alone.
+    """
+    dialect = contract.dialect
+    touched = {column.name: column for column in contract.columns if _is_touched(column, dialect)}
+    if not touched:
+        return None
+
+    def convert(fields: dict[str, Value]) -> None:
+        for name, column in touched.items():
+            text = fields.get(name)
+            if type(text) is str:
+                fields[name] = value_of(text, column, dialect)
+
+    return convert
+
+
+def _is_touched(column: Column, dialect: Dialect) -> bool:
+    if dialect.null_words and _may_be_null(column, dialect):
+        return True
+    if column.type in ("timestamp", "date"):
+        return bool(dialect.time_formats or dialect.zone or dialect.truncate)
+    return dialect.decimal == "," and column.type.startswith(_NUMBERS)
 
 
 def value_of(text: str, column: Column, dialect: Dialect) -> Value:
@@ -45,9 +70,11 @@ def value_of(text: str, column: Column, dialect: Dialect) -> Value:
         return None
     if len(text) > _LONGEST:
         return text
-    if dialect.decimal == "," and column.type.startswith(("int", "bigint", "decimal")):
+    if dialect.decimal == "," and column.type.startswith(_NUMBERS):
         return _with_comma(text)
     if column.type in ("timestamp", "date"):
+        if dialect.zone is None and not dialect.time_formats and len(text) <= _NO_SURPLUS:
+            return text
         return _time(text, column.type, dialect)
     return text
 
@@ -77,7 +104,7 @@ def _time(text: str, type_name: str, dialect: Dialect) -> str:
         return _in_utc(moment, dialect)
     if type_name == "date":
         return text
-    if dialect.truncate:
+    if dialect.truncate and len(text) > _NO_SURPLUS:
         text = _SURPLUS.sub(r"\g<kept>", text)
     if dialect.zone is None:
         return text

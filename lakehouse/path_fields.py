@@ -16,6 +16,8 @@ def path_fields(path: str, contract: Contract) -> dict[str, Value]:
 
     `<field>=<value>` folders count always, escapes in them undone; the dialect's named groups stand before them.
     """
+    if "=" not in path and contract.dialect.path is None:
+        return {}
     columns = {column.name: column for column in contract.columns}
     found: dict[str, str | None] = {
         match["name"]: None if match["value"] == NOTHING else unquote(match["value"])

@@ -9,12 +9,13 @@ import codecs
 import csv
 import io
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lakehouse.contract_model import Contract
-from lakehouse.delimited import Form, HeaderError, fields_of, header_of, in_dialect
-from lakehouse.field_values import Value
+from lakehouse.delimited import Form, HeaderError, fields_of, header_of
+from lakehouse.field_values import Value, conversion
 from lakehouse.json_text import Pairs, decoded, encoded
 from lakehouse.path_fields import path_fields
 
@@ -39,27 +40,64 @@ def reread(record_id: str, payload: str, encoding: str, contract: Contract) -> t
 
     What it gives, it gives again for its own result. Never raises for what a payload holds.
     """
-    beside = path_fields(record_id.rpartition("#")[0], contract)
-    if encoding == UTF8:
-        return object_in_dialect(payload, contract, beside), UTF8
-    if encoding not in (LINE, UNREADABLE):
-        return payload, encoding
-    fields = _fields_of_line(payload, contract, beside)
-    return (payload, encoding) if fields is None else (fields, UTF8)
+    return rereading(contract)(record_id, payload, encoding)
 
 
-def object_in_dialect(payload: str, contract: Contract, beside: Mapping[str, Value]) -> str:
-    """The JSON object with its fields in the dialect and, where it has none of that name, those `beside` it.
+def rereading(contract: Contract) -> Callable[[str, str, str], tuple[str, str]]:
+    """What does so for one record after the other: from record id, payload and encoding to payload and encoding."""
+    convert, sign = conversion(contract), _sign_of_change(contract)
+
+    def again(record_id: str, payload: str, encoding: str) -> tuple[str, str]:
+        if encoding not in (UTF8, LINE, UNREADABLE):
+            return payload, encoding
+        beside = path_fields(record_id.rpartition("#")[0], contract)
+        if encoding == UTF8:
+            return _object(payload, contract, beside, convert, sign), UTF8
+        fields = _fields_of_line(payload, contract, beside)
+        return (payload, encoding) if fields is None else (fields, UTF8)
+
+    return again
+
+
+def objects_in_dialect(contract: Contract, beside: Mapping[str, Value]) -> Callable[[str], str]:
+    """From a JSON object to one with its fields in the dialect and, where it has none of that name, those `beside` it.
 
     Text that is no such object, or that the dialect leaves alone, stays as it is to the byte.
     """
-    if not (beside or contract.dialect.changes_fields):
+    convert, sign = conversion(contract), _sign_of_change(contract)
+    return lambda payload: _object(payload, contract, beside, convert, sign)
+
+
+def _object(
+    payload: str,
+    contract: Contract,
+    beside: Mapping[str, Value],
+    convert: Callable[[dict[str, Value]], None] | None,
+    sign: re.Pattern[str] | None,
+) -> str:
+    if not (beside or (sign is not None and sign.search(payload))):
         return payload
     pairs = decoded(payload)
     if pairs is None:
         return payload
-    fields = beside_record(in_dialect(dict(renamed_fields(pairs, contract)), contract), beside)
+    fields = dict(renamed_fields(pairs, contract))
+    if convert is not None:
+        convert(fields)
+    fields = beside_record(fields, beside)
     return payload if [*fields.items()] == pairs else encoded(fields)
+
+
+def _sign_of_change(contract: Contract) -> re.Pattern[str] | None:
+    """What a payload has in it that the dialect may change; None for a dialect that changes none."""
+    dialect = contract.dialect
+    if dialect.time_formats or dialect.zone or dialect.decimal != ".":
+        return re.compile("")
+    # An escape may spell any of the words.
+    words = [*dialect.null_words, *(name for name, _ in dialect.aliases)]
+    signs = [*(re.escape(json.dumps(word, ensure_ascii=False)) for word in words), *([r"\\"] if words else [])]
+    if dialect.truncate:
+        signs.append(r":[0-9]{2}\.[0-9]{7}")
+    return re.compile("|".join(signs)) if signs else None
 
 
 def beside_record(fields: dict[str, Value], beside: Mapping[str, Value]) -> dict[str, Value]:
@@ -99,9 +137,12 @@ def _fields_of_line(payload: str, contract: Contract, beside: Mapping[str, Value
             names = _cells(header, form, dialect.encoding)
         else:
             return None
-        fields = fields_of(_cells(line, form, dialect.encoding), header_of(names, contract), contract)
+        fields = fields_of(_cells(line, form, dialect.encoding), header_of(names, contract))
         if fields is None:
             return None
+        convert = conversion(contract)
+        if convert is not None:
+            convert(fields)
         text = encoded(beside_record(fields, beside))
         text.encode()
     except (csv.Error, HeaderError, UnicodeError):

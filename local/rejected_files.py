@@ -1,6 +1,6 @@
 """Why records are rejected, file by file: what breaks nearly every line is a fault of the file, the rest of its lines.
 
-Reads the lake through `local.sql`; stream records have no file and count as lines of their stream.
+It tells names and numbers, never values. Reads the lake through `local.sql`; records of a stream count as lines of it.
 """
 
 import json
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lakehouse.contracts import Contract
+from lakehouse.delimited import FOUND
+from lakehouse.drift import told
 from local.sql import Lake
 
 # The share of a file's lines from which on a reason is the file's.
@@ -28,7 +30,7 @@ with broken as (
 )
 select file, error.rule as rule, error.column as "column", payload_encoding as encoding,
   count(distinct record_id) as rejected, arg_min(error.message, record_id) as message,
-  arg_min(error.value, record_id) as value, arg_min(payload, record_id) as payload
+  min(record_id) as first, arg_min(payload, record_id) as payload
 from broken group by 1, 2, 3, 4
 """  # noqa: S608
 _LINES = f"""
@@ -97,23 +99,25 @@ def _reason(rows: Sequence[Mapping[str, Any]], lines: int, contract: Contract) -
         max(lines, rejected),
         first["rule"],
         tuple(column.name for column in contract.columns if column.name in {row["column"] for row in rows}),
-        str(message or "")[:LONGEST],
+        str(message or "").partition(FOUND)[0][:LONGEST],
         _hint(first, contract),
         first["encoding"] == "unreadable" or rejected >= SHARE_OF_FILE * lines,
     )
 
 
 def _hint(row: Mapping[str, Any], contract: Contract) -> str:
-    """What the record has instead: names that the contract does not know where one is missing, else the value."""
-    if row["rule"] == "required":
-        unknown = _unknown(_told(row["payload"]), contract)
-        return f"it has {', '.join(unknown)}, which the contract does not know" if unknown else ""
-    return f"such as {row['value']!r}"[:LONGEST] if row["value"] and row["column"] else ""
+    """What the record has instead of what it lacks, else which record it is; never a value, which may be a person's."""
+    if row["encoding"] in ("line", "unreadable"):
+        return ""
+    unknown = _unknown(_told(row["payload"]), contract) if row["rule"] == "required" else []
+    if unknown:
+        return f"it has {', '.join(unknown)}, which the contract does not know"
+    return f"the first is {row['first']}"
 
 
 def _unknown(fields: Mapping[str, Any], contract: Contract) -> Sequence[str]:
     known = {column.name for column in contract.columns}
-    return [name for name in fields if name not in known][:10]
+    return [told(name) for name in fields if name not in known][:10]
 
 
 def _told(payload: str) -> Mapping[str, Any]:

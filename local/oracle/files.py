@@ -93,8 +93,9 @@ def _decompressed(data: bytes) -> tuple[bytes, bool]:
 
 def _csv(lines: list[str], delimiter: str, source: str) -> Iterator[FileRecord]:
     skipped = 0
-    if lines and lines[0].strip().strip('"').lower().startswith("sep="):
-        delimiter, skipped = lines[0].strip().strip('"')[-1], 1
+    first = next((place for place, line in enumerate(lines) if line.strip()), 0)
+    if lines and lines[first].strip().strip('"').lower().startswith("sep="):
+        delimiter, skipped = lines[first].strip().strip('"')[-1], first + 1
     records = list(_records(lines, delimiter, skipped))
     if not records:
         return

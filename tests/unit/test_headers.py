@@ -44,9 +44,9 @@ def test_a_file_without_a_header_loses_no_line_and_is_told_once() -> None:
     assert json.loads(told.payload) == {
         "file": "stores/f.csv",
         "error": (
-            "the header shares no name with the contract stores: found '1,North,GB,2010-01-01T00:00:00Z', expected "
-            "store_id, region, country, valid_from: declare the source's dialect "
-            "(lakehouse try FILE --source stores shows it)"
+            "the header shares no name with the contract stores: declare the source's dialect (lakehouse try FILE "
+            "--source stores shows it); expected store_id, region, country, valid_from; found "
+            "'1,North,GB,2010-01-01T00:00:00Z'"
         ),
         "line": LINE_1.decode().strip(),
     }

@@ -189,7 +189,7 @@ def test_a_file_that_cannot_be_read_says_why(path: str, content: bytes, line: in
     [
         (b"caf\xe9,b\n1,2", 1, "the header is not UTF-8 text"),
         (b"a\0,b\n1,2", 1, "the header is not UTF-8 text"),
-        (b"\n\na,b,a\n1,2", 3, "the header names a column twice: 'a'"),
+        (b"\n\na,b,a\n1,2", 3, "the header names a column twice; found 'a'"),
         (b'a,"b\n1,2', 1, "the header has wrong quotes"),
     ],
 )

@@ -65,10 +65,11 @@ def test_files_come_first_with_how_many_of_their_lines_and_what_they_have_instea
     assert (semicolons.rejected, semicolons.lines, semicolons.of_file) == (3, 3, True)
     assert str(semicolons).startswith("stores/semicolons.csv: 3 of 3 lines: unreadable_file: the header shares no name")
     assert "its delimiter is ';'" in str(semicolons)
+    assert "North" not in "".join(map(str, found))
     assert str(camel) == (
         "stores/camel.csv: 1 of 1 lines lack store_id: it has storeId, which the contract does not know"
     )
-    assert str(line) == "stores/good.csv: 1 of 21 lines: type: store_id must be int: such as 'x'"
+    assert str(line) == "stores/good.csv: 1 of 21 lines: type: store_id must be int: the first is stores/good.csv#22"
     assert [each.of_file for each in found] == [True, True, False]
 
 
