@@ -31,8 +31,6 @@ def open_reader(root: str) -> duckdb.DuckDBPyConnection:
     for name in ("httpfs", "delta") if root.startswith("s3://") else ("delta",):
         database.execute(f"LOAD {literal(str(extension_path(name)))}")
     database.execute("SET TimeZone = 'UTC'")
-    # It would be drawn into the rows of a command whose query takes longer than two seconds.
-    database.execute("SET enable_progress_bar = false")
     database.execute(f"SET allowed_directories = [{literal(root + '/')}]")
     database.execute("SET enable_external_access = false")
     database.execute("SET lock_configuration = true")

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from lakehouse.errors import LakehouseError
-from local.duckdb_reader import open_reader
 from local.surroundings import from_outside, leave_out_python_path, settle_profile
 from runtime.java import JavaError, java_home
 from runtime.spark_environment import FOREIGN, own_spark
@@ -118,11 +117,6 @@ def test_a_small_lake_is_the_same_for_a_user_whom_the_machine_does_not_know(tmp_
         if folder.stat().st_uid == os.getuid() and str(folder).startswith("/tmp/"):
             folder.chmod(0o777)
     assert small_lake(tmp_path, {}, "54321") == WANTED
-
-
-def test_a_slow_machine_draws_nothing_between_the_rows(tmp_path: Path) -> None:
-    with open_reader(str(tmp_path)) as database:
-        assert database.execute("select current_setting('enable_progress_bar')").fetchall() == [(False,)]
 
 
 def test_spark_starts_without_anything_of_another_installation(monkeypatch: pytest.MonkeyPatch) -> None:
