@@ -29,6 +29,8 @@ from runtime.tables import ensure_table
 BRONZE_PROPERTIES = {"delta.appendOnly": "true", "delta.checkpointInterval": "50"}
 # Files of so many bytes together are read in this process, more by executors: starting those costs as much.
 READ_HERE = 64 * MEBIBYTE
+# Of their rows this process holds so much; a small file may unpack to a large one.
+HELD_HERE = 1024 * MEBIBYTE
 
 
 class IngestError(LakehouseError):
@@ -81,17 +83,27 @@ class BronzeTable:
     def append(self, batch: int, files: list[LandingFile]) -> Appended:
         """Reads the files and appends their rows in one commit. Raises IngestError if that fails; LeaseLostError."""
         try:
-            if sum(file.size for file in files) <= READ_HERE:
-                return self._append_here(batch, files)
-            return self._append_on_executors(batch, files)
+            read = self._read_here(files)
+            return self._append_on_executors(batch, files) if read is None else self._append_here(batch, files, read)
         except (LakehouseError, BotoCoreError, ClientError, OSError, PySparkException, Py4JError) as error:
             if isinstance(error, IngestError | LeaseLostError):
                 raise
             raise IngestError(f"batch {batch} of {self._source} was not taken in: {_reason(error)}") from error
 
-    def _append_here(self, batch: int, files: list[LandingFile]) -> Appended:
-        batches = read_files(self._area, files, self._now(), self._contracts.source(self._source))
-        read = pa.Table.from_batches(batches, READ_SCHEMA)
+    def _read_here(self, files: list[LandingFile]) -> pa.Table | None:
+        """The rows of the files; None where they are more than this process should hold, packed or unpacked."""
+        if sum(file.size for file in files) > READ_HERE:
+            return None
+        batches: list[pa.RecordBatch] = []
+        held = 0
+        for each in read_files(self._area, files, self._now(), self._contracts.source(self._source)):
+            batches.append(each)
+            held += each.nbytes
+            if held > HELD_HERE:
+                return None
+        return pa.Table.from_batches(batches, READ_SCHEMA)
+
+    def _append_here(self, batch: int, files: list[LandingFile], read: pa.Table) -> Appended:
         inputs, unreadable = _inputs(read.select(["file", "payload_encoding"]), files)
         failpoint("files.before_commit")
         self._still_ours()

@@ -433,13 +433,14 @@ def told(lake: Lake) -> list[tuple[Any, ...]]:
     return [first["counts"], *((each["file"], each["records"], each["size"]) for each in first["inputs"])]
 
 
+@pytest.mark.parametrize("limit", ["READ_HERE", "HELD_HERE"])
 def test_executors_take_in_what_this_process_does_and_as_exactly(
-    spark: SparkSession, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spark: SparkSession, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
-    """A session, for very large batches are read by its tasks: here every batch is one."""
+    """A session, for very large batches are read by its tasks: here every batch is one, by its files or its rows."""
     put_every_kind(lake)
     here = lake.run()
-    monkeypatch.setattr(bronze_table, "READ_HERE", -1)
+    monkeypatch.setattr(bronze_table, limit, -1)
     there = Lake(lake.landing, str(tmp_path / "by executors"), lambda: spark)
     killed(there, _kill_before_the_commit)
     assert there.run() == here
