@@ -50,8 +50,7 @@ def declare() -> None:
     settings = AccountSettings("account", AccountSettingsArgs(estate, keys))
     catalog = Catalog("catalog", CatalogArgs(estate, settings, storage))
     governance = Governance("governance", GovernanceArgs(estate, keys, settings, storage, catalog))
-    if config.switches.classification_tags:
-        Classification("classification", ClassificationArgs(estate, catalog, governance))
+    Classification("classification", ClassificationArgs(estate, catalog, governance))
 
     # What moves the data
     code = package(estate, storage)

@@ -176,31 +176,52 @@ def streaming_layers() -> tuple[str, ...]:
     return LAYERS[:3]
 
 
-def job_events(application_id: pulumi.Input[str]) -> list[Told]:
-    """A streaming job or its application ended."""
+def job_events(job: str, run: pulumi.Input[str]) -> list[Told]:
+    """The run of a streaming job ended, or failed and begins again. AWS' events name a run by its id only ("Monitoring
+    EMR Serverless with Amazon EventBridge"), so there is a rule for each job that knows its run.
+    """
+    name = job.replace("_", "-")
     return [
         Told(
-            "streaming-job", "streaming-job",
-            "A streaming job has ended; it should run always. CANCELLED comes with every upgrade and is followed by a "
-            "new run.",
+            f"streaming-job-{name}", "streaming-job",
+            f"The streaming job {job} has ended; it should run always. CANCELLED comes with every upgrade and is "
+            "followed by a new run.",
             {
                 "source": ["aws.emr-serverless"],
                 "detail-type": ["EMR Serverless Job Run State Change"],
-                "detail": {"applicationId": [application_id], "state": ["FAILED", "CANCELLED", "SUCCESS"]},
+                "detail": {"jobRunId": [run], "state": ["FAILED", "CANCELLED", "SUCCESS"]},
             },
-            {"job": "$.detail.jobRunName", "run": "$.detail.jobRunId", "state": "$.detail.state"},
+            {"run": "$.detail.jobRunId", "state": "$.detail.state"},
         ),
         Told(
-            "application", "streaming-job",
-            "The EMR Serverless application has stopped: no streaming job runs.",
+            f"streaming-retry-{name}", "streaming-job",
+            f"The streaming job {job} has failed and is started again by EMR: once is an accident, a row of these is a "
+            "job that cannot run.",
             {
                 "source": ["aws.emr-serverless"],
-                "detail-type": ["EMR Serverless Application State Change"],
-                "detail": {"applicationId": [application_id], "state": ["STOPPED", "TERMINATED"]},
+                "detail-type": ["EMR Serverless Job Run Retry"],
+                "detail": {"jobRunId": [run]},
             },
-            {"application": "$.detail.applicationName", "state": "$.detail.state"},
+            {
+                "run": "$.detail.jobRunId", "attempt": "$.detail.newAttempt",
+                "before": "$.detail.previousAttemptState",
+            },
         ),
     ]  # fmt: skip
+
+
+def application_event(application_id: pulumi.Input[str]) -> Told:
+    """The application of the streaming jobs stopped."""
+    return Told(
+        "application", "streaming-job",
+        "The EMR Serverless application has stopped: no streaming job runs.",
+        {
+            "source": ["aws.emr-serverless"],
+            "detail-type": ["EMR Serverless Application State Change"],
+            "detail": {"applicationId": [application_id], "state": ["STOPPED", "TERMINATED"]},
+        },
+        {"application": "$.detail.applicationName", "state": "$.detail.state"},
+    )  # fmt: skip
 
 
 def batch_event(jobs: Sequence[pulumi.Input[str]]) -> Told:

@@ -75,7 +75,8 @@ class Audit(pulumi.ComponentResource):
         estate, storage = self._args.estate, self._args.storage
         return aws.cloudtrail.Trail(
             f"{self._name}-trail",
-            name=estate.name("audit"),
+            # A trail of all Regions is seen in each.
+            name=estate.global_name("audit"),
             s3_bucket_name=storage.audit.name,
             s3_key_prefix=TRAIL_PREFIX,
             kms_key_id=self._args.keys.arn("audit"),

@@ -40,9 +40,9 @@ class Auditors(pulumi.ComponentResource):
         estate, storage, keys = args.estate, args.storage, args.keys
         role = aws.iam.Role(
             name,
-            name=estate.name("auditor"),
+            name=estate.global_name("auditor"),
             description="Asks who did what in the estate, and who read what",
-            assume_role_policy=taken_by(estate, "Auditors", estate.config.auditors),
+            assume_role_policy=taken_by("Auditors", estate.config.auditors),
             max_session_duration=8 * 3600,
             opts=pulumi.ResourceOptions(parent=self),
         )
@@ -59,8 +59,7 @@ class Auditors(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )
-        if estate.config.switches.table_grants:
-            self._grant(name, args, role.arn)
+        self._grant(name, args, role.arn)
         self.register_outputs({"role": self.role_arn})
 
     def _grant(self, name: str, args: AuditorsArgs, role: pulumi.Output[str]) -> None:

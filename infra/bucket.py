@@ -9,6 +9,7 @@ import pulumi_aws as aws
 
 from infra.documents import Statement, document, statement
 from infra.estate import Estate
+from infra.regions import short_name
 
 # Where in their bucket access logs lie; the table over them knows it (`infra/audit.py`).
 ACCESS_PREFIX = "access/"
@@ -30,7 +31,6 @@ class BucketArgs:
     rules: Sequence[LifecycleRule] = ()
     statements: Sequence[Statement] = ()
     classification: str = "internal"
-    notify: bool = False
     lock_days: int | None = None
 
 
@@ -48,7 +48,7 @@ class Bucket(pulumi.ComponentResource):
         super().__init__("lakehouse:estate:Bucket", name, None, opts)
         estate = args.estate
         # What protects the data stays with it: an open or unencrypted bucket of personal data must not be left behind.
-        identity = f"{estate.name(args.purpose)}-{{account}}-{estate.config.region}"
+        identity = f"{estate.name(args.purpose)}-{{account}}-{short_name(estate.config.region)}"
         kept = partial(estate.keeps_data, self, identity)
         self.resource = aws.s3.Bucket(
             name,
@@ -106,8 +106,6 @@ class Bucket(pulumi.ComponentResource):
                 # S3 refuses a target whose policy does not yet let the log service in.
                 opts=kept(depends_on=[args.log_to.policy]),
             )
-        if args.notify:
-            aws.s3.BucketNotification(name, bucket=self.resource.id, eventbridge=True, opts=kept())
         if args.lock_days is not None:
             aws.s3.BucketObjectLockConfiguration(
                 name,

@@ -77,9 +77,6 @@ class Compute(pulumi.ComponentResource):
     Costs about 0.05 USD a vCPU and hour and 0.006 USD a GB and hour for what the jobs hold, all day.
     """
 
-    application_id: pulumi.Output[str] | None = None
-    application_arn: pulumi.Output[str] | None = None
-
     def __init__(self, name: str, args: ComputeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("lakehouse:estate:Compute", name, None, opts)
         self._name, self._args, self._estate = name, args, args.estate
@@ -95,11 +92,9 @@ class Compute(pulumi.ComponentResource):
         )
         self.log_group_name = group.name
         self.job_roles = {job: self._role(job, group.arn) for job in job_names(self._estate)}
-        if self._estate.config.switches.emr:
-            application = self._application()
-            self.application_id, self.application_arn = application.id, application.arn
-            if self._estate.config.switches.streaming_jobs:
-                self.jobs = {job: self._job(job, application.id) for job in self.job_roles}
+        self.application_id = self._application().id
+        if self._estate.config.switches.streaming_jobs:
+            self.jobs = {job: self._job(job, self.application_id) for job in self.job_roles}
         self.register_outputs({"application_id": self.application_id})
 
     def settings(self, job: str) -> dict[str, pulumi.Input[str]]:
@@ -224,7 +219,7 @@ class Compute(pulumi.ComponentResource):
     def _role(self, job: str, group_arn: pulumi.Output[str]) -> aws.iam.Role:
         role = aws.iam.Role(
             f"{self._name}-{job}",
-            name=self._estate.name("job", job),
+            name=self._estate.global_name("job", job),
             description=f"The streaming job of {' and '.join(layers_of(job))}: reads and writes its own prefixes",
             assume_role_policy=trust("emr-serverless.amazonaws.com", self._estate.account_id),
             opts=self._child,

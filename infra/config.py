@@ -3,60 +3,20 @@
 A wrong value fails here, before any resource is touched, with its key, the value and what is allowed.
 """
 
-import ipaddress
 import json
-import re
 from collections.abc import Collection
 from typing import Annotated, Literal, Self
 
 import pulumi
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from infra.config_values import Arn, Cidr, Client, Email, GroupId, Name, Region, RunbooksUrl, ZoneId, number
+from infra.regions import short_name
 from lakehouse.errors import LakehouseError
 
-
-def _number(value: object) -> object:
-    """Pulumi hands plain values over as text, and of a choice of numbers none is a text."""
-    return int(value) if isinstance(value, str) and value.isdecimal() else value
-
-
-def _network(value: str) -> str:
-    """Refuses what looks like a network and is none, such as 10.300.0.0/16."""
-    ipaddress.ip_network(value)
-    return value
-
-
-def _client(value: str) -> str:
-    """A security group, or a range of private addresses."""
-    if not re.fullmatch(r"sg-[0-9a-f]{8,17}", value):
-        network = ipaddress.IPv4Network(value)
-        if not any(network.subnet_of(each) for each in PRIVATE):
-            raise ValueError("give a security group (sg-…) or a range within 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16")
-    return value
-
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,23}$")]
-Arn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:\d{0,12}:.+$")]
-Email = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
-Cidr = Annotated[str, StringConstraints(pattern=r"^10\.\d{1,3}\.0\.0/16$"), AfterValidator(_network)]
-Client = Annotated[str, AfterValidator(_client)]
-# Short enough for what an alarm means to fit beside it, and of characters that the value of a tag may have.
-RunbooksUrl = Annotated[
-    str, StringConstraints(pattern=r"^https://[a-z0-9][a-z0-9.-]*(:\d{1,5})?(/[A-Za-z0-9._-]+)+$", max_length=150)
-]
-GroupId = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{10}-)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
-Region = Annotated[str, StringConstraints(pattern=r"^[^'\"\\\s]([^'\"\\]{0,62}[^'\"\\\s])?$")]
-PRIVATE = tuple(ipaddress.IPv4Network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 WAREHOUSE_ZONES = 3
+# Of S3. A role's name may have 64 characters, and none of ours is longer than the longest of a bucket.
+BUCKET_NAME_LENGTH, ACCOUNT_ID_LENGTH, LONGEST_PURPOSE = 63, 12, "query-results"
 # By vCPU: least, most and step of a worker's memory. One core could have 2 GB, but Spark is given 2 less than that.
 WORKER_MEMORY_GB = {1: (4, 8, 1), 2: (4, 16, 1), 4: (8, 30, 1), 8: (16, 60, 4), 16: (32, 120, 8)}
 KEY_PREFIX = "shopware-lakehouse"
@@ -86,16 +46,6 @@ class Switches(Section):
     )
     object_lock: bool = Field(False, description="Audit objects cannot be removed before their retention ends.")
     streaming_jobs: bool = Field(True, description="Start the streaming jobs; off: the application only.")
-    table_grants: bool = Field(True, description="Lake Formation's grants to teams; off: they see no table at all.")
-    opt_ins: bool = Field(
-        True,
-        description="Lake Formation decides on the tables that it grants; off: where the lake is in hybrid mode, its "
-        "grants do not count and teams read nothing.",
-    )
-    data_cells_filters: bool = Field(True, description="Row and column filters of Lake Formation.")
-    classification_tags: bool = Field(True, description="Lake Formation tags with each column's classification.")
-    emr: bool = Field(True, description="The EMR Serverless application.")
-    budget: bool = Field(True, description="The monthly budget and its alerts.")
 
 
 class Streams(Section):
@@ -140,12 +90,53 @@ class Compute(Section):
         return self
 
 
+TIMEOUT = "After this a run is ended, and tried again."
+
+
+class GlueJob(Section):
+    """How large a batch job is, and how long it may take."""
+
+    workers: int = Field(2, ge=2, le=299, description="Workers of the job, the driver's among them.")
+    worker_type: Literal["G.1X", "G.2X", "G.4X", "G.8X"] = Field("G.1X", description="1, 2, 4 or 8 DPU a worker.")
+    timeout_minutes: int = Field(60, ge=5, le=1440, description=TIMEOUT)
+
+
+class Maintenance(GlueJob):
+    """The upkeep of all tables, one after the other."""
+
+    timeout_minutes: int = Field(120, ge=5, le=1440, description=TIMEOUT)
+
+
+class Proof(GlueJob):
+    """The reconciliation of all that is kept."""
+
+    timeout_minutes: int = Field(180, ge=5, le=1440, description=TIMEOUT)
+
+
+class Batch(Section):
+    """The Glue jobs."""
+
+    sources: GlueJob = Field(GlueJob(), description="Each job that takes in files.")
+    maintenance: Maintenance = Field(Maintenance(), description="The nightly upkeep of the tables.")
+    reconcile: Proof = Field(
+        Proof(),
+        description="The proof. It reads all of bronze, silver and gold: it grows with what is kept, not with a day.",
+    )
+    reconcile_schedule: str = Field(
+        "cron(30 4 * * ? *)",
+        pattern=r"^cron\([0-9A-Za-z*/?,#L -]+\)$",
+        description="When the proof runs, in UTC; weekly, on Sundays: cron(30 4 ? * SUN *).",
+    )
+
+
 class Retention(Section):
     """How long things are kept, in days."""
 
     bronze_to_infrequent_access: int = Field(90, ge=30, le=3650, description="Bronze moves to a cheaper class.")
     noncurrent_versions: int = Field(30, ge=1, le=365, description="Overwritten and deleted objects stay readable.")
-    archive: int = Field(400, ge=30, le=3650, description="Firehose's raw copy.")
+    archive: int = Field(
+        400, ge=30, le=3650, description="Firehose's raw copy, personal data with it: an erasure does not reach it."
+    )
     audit: int = Field(400, ge=90, le=3653, description="CloudTrail and access logs.")
     logs: Literal[7, 14, 30, 60, 90, 180, 365] = Field(30, description="CloudWatch log groups.")
     time_travel: int = Field(30, ge=7, le=365, description="Delta: how far back a table can be read.")
@@ -161,6 +152,11 @@ class EstateConfig(Section):
     cost_centre: str = Field("shared", min_length=1, max_length=64, description="Tag: who pays.")
     vpc_cidr: Cidr = Field("10.42.0.0/16", description="Address range of the private network.")
     availability_zones: int = Field(1, ge=1, le=3, description="Zones that the private subnets span.")
+    availability_zone_ids: tuple[ZoneId, ...] = Field(
+        (),
+        description="The zones of the subnets by id, such as euc1-az2, in order. None: the first of the Region's "
+        "ordinary zones. A subnet that is there stays where it is.",
+    )
     alarm_emails: tuple[Email, ...] = Field((), description="Who gets alarms and budget alerts.")
     runbooks_url: RunbooksUrl = Field(
         "https://git.example.com/shopware-lakehouse/blob/main/docs/runbooks",
@@ -177,7 +173,7 @@ class EstateConfig(Section):
         "one's settings of Lake Formation and of the catalog, which an account has once, then stay.",
     )
     team_principals: dict[str, tuple[Arn, ...]] = Field(
-        {}, description="Who may take a team's role: team (as in the contracts) to IAM roles; none: this account's."
+        {}, description="Who may take a team's role: team (as in the contracts) to IAM roles; none: nobody."
     )
     team_groups: dict[str, tuple[GroupId, ...]] = Field(
         {}, description="IAM Identity Center groups that may read what a team may: team to group ids."
@@ -186,11 +182,9 @@ class EstateConfig(Section):
     team_regions: dict[str, tuple[Region, ...]] = Field(
         {}, description="Teams that see only the rows of some regions: team to regions, as the stores have them."
     )
-    auditors: tuple[Arn, ...] = Field(
-        (), description="IAM roles that may take the auditors' role; none: this account's."
-    )
-    monthly_budget_usd: int = Field(500, ge=1, description="The budget behind the cost alerts.")
-    redshift_base_capacity: Annotated[Literal[4, 8, 16, 32, 64, 128], BeforeValidator(_number)] = Field(
+    auditors: tuple[Arn, ...] = Field((), description="IAM roles that may take the auditors' role; none: nobody.")
+    monthly_budget_usd: int = Field(800, ge=1, description="The budget behind the cost alerts.")
+    redshift_base_capacity: Annotated[Literal[4, 8, 16, 32, 64, 128], BeforeValidator(number)] = Field(
         8, description="RPUs of the warehouse."
     )
     warehouse_clients: tuple[Client, ...] = Field(
@@ -206,6 +200,7 @@ class EstateConfig(Section):
     confirm_data_loss: bool = Field(False, description="The second setting that removing data needs.")
     streams: Streams = Streams()
     compute: Compute = Compute()
+    batch: Batch = Batch()
     retention: Retention = Retention()
     switches: Switches = Switches()
 
@@ -217,8 +212,18 @@ class EstateConfig(Section):
             )
         if self.team_groups and self.identity_center is None:
             raise ValueError("team_groups needs identity_center: give the ARN of the IAM Identity Center instance")
-        if self.switches.streaming_jobs and not self.switches.emr:
-            raise ValueError("switches.streaming_jobs needs switches.emr: switch both off, or both on")
+        together = len(f"{self.name}-{self.environment}")
+        longest = BUCKET_NAME_LENGTH - len(f"-{LONGEST_PURPOSE}-{ACCOUNT_ID_LENGTH * '0'}-{short_name(self.region)}")
+        if together > longest:
+            raise ValueError(
+                f"environment and name make {self.name}-{self.environment}, of {together} characters: in {self.region} "
+                f"they may have {longest} together, so that a bucket's name has no more than {BUCKET_NAME_LENGTH}"
+            )
+        if self.availability_zone_ids and len(self.availability_zone_ids) < self.subnet_zones:
+            raise ValueError(
+                f"availability_zone_ids names {len(self.availability_zone_ids)} zones, the subnets need "
+                f"{self.subnet_zones} (availability_zones; the warehouse needs {WAREHOUSE_ZONES}): name as many"
+            )
         return self
 
     @property
@@ -258,9 +263,11 @@ def load(config: pulumi.Config, region: str | None, teams: Collection[str]) -> E
 
 
 def _value(config: pulumi.Config, name: str) -> object:
-    """A configured value: YAML structures come as JSON text, plain words as they are."""
+    """A configured value: YAML structures come as JSON text, plain words as they are; an empty one is none."""
     text = config.get(name)
-    if text is None or text[:1] not in ("{", "["):
+    if not text:
+        return None
+    if text[:1] not in ("{", "["):
         return text
     try:
         return json.loads(text)

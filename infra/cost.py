@@ -33,29 +33,24 @@ class Cost(pulumi.ComponentResource):
     def __init__(self, name: str, args: CostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("lakehouse:estate:Cost", name, None, opts)
         config = args.estate.config
-        self.budget_name: pulumi.Output[str] | None = None
-        if config.switches.budget:
-            budget = aws.budgets.Budget(
-                f"{name}-monthly",
-                name=args.estate.name("monthly"),
-                budget_type="COST",
-                limit_amount=str(config.monthly_budget_usd),
-                limit_unit="USD",
-                time_unit="MONTHLY",
-                cost_filters=[
-                    aws.budgets.BudgetCostFilterArgs(
-                        name="TagKeyValue", values=[f"user:environment${config.environment}"]
-                    )
-                ],
-                notifications=[
-                    *(_alert("ACTUAL", percent, args.monitoring.topic_arn) for percent in SPENT),
-                    *(_alert("FORECASTED", percent, args.monitoring.topic_arn) for percent in FORESEEN),
-                ],
-                tags={"runbook": link(config.runbooks_url, RUNBOOK)},
-                opts=pulumi.ResourceOptions(parent=self, depends_on=[args.monitoring]),
-            )
-            self.budget_name = budget.name
-        self.register_outputs({"budget_name": self.budget_name})
+        aws.budgets.Budget(
+            f"{name}-monthly",
+            name=args.estate.global_name("monthly"),
+            budget_type="COST",
+            limit_amount=str(config.monthly_budget_usd),
+            limit_unit="USD",
+            time_unit="MONTHLY",
+            cost_filters=[
+                aws.budgets.BudgetCostFilterArgs(name="TagKeyValue", values=[f"user:environment${config.environment}"])
+            ],
+            notifications=[
+                *(_alert("ACTUAL", percent, args.monitoring.topic_arn) for percent in SPENT),
+                *(_alert("FORECASTED", percent, args.monitoring.topic_arn) for percent in FORESEEN),
+            ],
+            tags={"runbook": link(config.runbooks_url, RUNBOOK)},
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[args.monitoring]),
+        )
+        self.register_outputs({})
 
 
 def _alert(kind: str, percent: int, topic_arn: pulumi.Input[str]) -> aws.budgets.BudgetNotificationArgs:

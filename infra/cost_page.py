@@ -19,7 +19,7 @@ from infra.estimate import (
     bill,
     configuration,
 )
-from infra.prices import PRICES
+from infra.prices import DEARER, PRICES
 from lakehouse.contracts import load_contracts
 from lakehouse.settings import CONTRACTS
 
@@ -73,17 +73,19 @@ def _assumptions() -> str:
 
 
 def _prices() -> str:
+    dearer = ", ".join(f"{region} {share - 1:.0%}" for region, share in DEARER.items() if share > 1)
     told = (
-        "Of us-east-1, entered by hand and not fetched: AWS' price pages decide. Frankfurt mostly asks 0 to 20 % more."
+        "Of us-east-1, entered by hand: AWS' price pages decide, and `python -m infra.price_check` compares them with "
+        f"AWS' price list. The default stack costs about this much more elsewhere: {dearer}."
     )
     rows = [
         "## Prices",
         "",
         told,
         "",
-        "| price | |",
-        "|---|---|",
-        *(f"| {name} | {price} |" for name, price in PRICES.items()),
+        "| price | | seen | source |",
+        "|---|---|---|---|",
+        *(f"| {name} | {price} | {price.seen} | {price.source} |" for name, price in PRICES.items()),
     ]
     return "\n".join([*rows, ""])
 
@@ -108,9 +110,8 @@ What weighs most, and the setting that changes it:
 """
 NOT_IN_IT = """## Not in it
 
-Taxes, support, data transfer to other Regions or out of AWS, old versions of objects, free tiers, discounts, and the
-warehouse's own storage. KMS requests are few thanks to bucket keys and left out, as are SNS and EventBridge:
-they cost cents.
+Taxes, support, data transfer to other Regions or out of AWS, free tiers, discounts, and the warehouse's own storage.
+KMS requests are few thanks to bucket keys and left out, as are SNS and EventBridge: they cost cents.
 """
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pulumi
 
 from infra.config import EstateConfig
+from infra.regions import short_name
 from lakehouse.contract_model import CLASSIFICATIONS
 from lakehouse.contracts import Contracts
 from lakehouse.policies import Access, all_access
@@ -31,7 +32,11 @@ class Estate:
 
     def bucket_name(self, purpose: str) -> pulumi.Output[str]:
         """A bucket's name: bucket names are global, so the account and region take part."""
-        return pulumi.Output.concat(self.name(purpose), "-", self.account_id, "-", self.config.region)
+        return pulumi.Output.concat(self.name(purpose), "-", self.account_id, "-", short_name(self.config.region))
+
+    def global_name(self, *parts: str) -> str:
+        """A name where an account has only one of it in all Regions, such as a role's."""
+        return self.name(*parts, short_name(self.config.region))
 
     def database(self, layer: str) -> str:
         """The Glue database of a layer; SQL wants no dashes in its name."""

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from infra.alarms import streaming_layers
-from infra.config import KEY_PREFIX, EstateConfig
+from infra.config import KEY_PREFIX, Batch, EstateConfig
 from infra.keys import DOMAINS
 from infra.network import interfaces
 from infra.prices import PRICES
@@ -47,6 +47,9 @@ STORED_SHARE = 0.5
 MONTHS_KEPT = 12
 PUTS_A_BATCH, GETS_A_BATCH, AUDITED_A_BATCH = 25, 50, 60
 GOLD_FEEDS = 7
+# Of a month's micro-batches: files that compaction leaves. Of a month's data: what is written again, by compaction too.
+FILES_LEFT_SHARE, REWRITTEN_SHARE, WEEKS = 0.01, 2.0, 52 / 12
+DAILY_PROOF = Batch().reconcile_schedule
 ACCESS_LOG_BYTES, TRAIL_BYTES = 600, 150
 # What a stream on demand begins with; it takes 4 000 records a second.
 SHARDS_ON_DEMAND = 4
@@ -123,21 +126,42 @@ def _storage(contracts: Contracts, config: EstateConfig, load: Load) -> list[Lin
     gigabytes = (_gigabytes(load) + load.file_gb_a_day * 30) * STORED_SHARE
     kept, fresh = MONTHS_KEPT, min(MONTHS_KEPT, config.retention.bronze_to_infrequent_access / 30)
     copies = 2 if config.switches.archive else 1
+    proof = _proof(contracts, config, load, gigabytes, fresh)
     lines = [
         Line("storage", "silver, archive and recent bronze", gigabytes * (copies * kept + fresh), "S3 Standard"),
         Line("storage", "older bronze", gigabytes * (kept - fresh), "S3 Standard-IA"),
+        *proof,
     ]
     if config.switches.streaming_jobs:
         batches = _batches(contracts, config, load)
         looks = (len(contracts.sources) + GOLD_FEEDS) * SECONDS / max(1.0, config.compute.trigger_seconds)
+        requests = (
+            looks
+            + batches * (PUTS_A_BATCH + GETS_A_BATCH)
+            + sum(line.amount for line in proof if line.price == "S3 GET")
+        )
         lines += [
             Line("storage", "queries that look for news", looks, "S3 GET"),
             Line("storage", "writes of micro-batches", batches * PUTS_A_BATCH, "S3 PUT or LIST"),
             Line("storage", "reads of micro-batches", batches * GETS_A_BATCH, "S3 GET"),
-            Line("storage", "access logs", _kept_bytes(config, looks + batches * (PUTS_A_BATCH + GETS_A_BATCH),
-                                                       ACCESS_LOG_BYTES), "S3 Standard"),
+            Line("storage", "access logs", _kept_bytes(config, requests, ACCESS_LOG_BYTES), "S3 Standard"),
         ]  # fmt: skip
     return lines
+
+
+def _proof(contracts: Contracts, config: EstateConfig, load: Load, gigabytes: float, fresh: float) -> list[Line]:
+    """The proof reads every table each time, bronze's older files out of a class that asks for it; and what jobs
+    overwrite or remove stays readable for a while.
+    """
+    proofs = 30 if config.batch.reconcile_schedule == DAILY_PROOF else WEEKS
+    old = max(0.0, gigabytes * (MONTHS_KEPT - fresh))
+    files = _batches(contracts, config, load) * MONTHS_KEPT * FILES_LEFT_SHARE
+    rewritten = gigabytes * REWRITTEN_SHARE * config.retention.noncurrent_versions / 30
+    return [
+        Line("storage", "proof: reads of all files", proofs * files, "S3 GET"),
+        Line("storage", "proof: older bronze read", proofs * old, "S3 Standard-IA retrieval"),
+        Line("storage", "old versions of objects", rewritten, "S3 Standard"),
+    ]
 
 
 def _streams(config: EstateConfig, load: Load) -> list[Line]:
@@ -227,7 +251,7 @@ def _monitoring(contracts: Contracts, config: EstateConfig, load: Load) -> list[
             Line("monitoring", "the jobs' own metrics", metrics, "CloudWatch metric"),
             Line("monitoring", "sent once a minute and job", _jobs(config) * SECONDS / 60, "CloudWatch PutMetricData"),
         ]
-    alarms += config.switches.emr
+    alarms += 1
     dashboards = 1 + len(role_names(contracts)) if config.switches.dashboards else 0
     return [
         *lines,

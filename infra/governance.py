@@ -45,11 +45,10 @@ class Governance(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         self.team_roles = {team: self._team_role(team) for team in role_names(self._estate.contracts)}
         self._after = pulumi.ResourceOptions(parent=self, depends_on=[*args.settings.made, self._location()])
-        if self._estate.config.switches.table_grants:
-            self._databases()
-            for access in self._estate.access:
-                for layer, table in self._places(access):
-                    self._grant(access, layer, table)
+        self._databases()
+        for access in self._estate.access:
+            for layer, table in self._places(access):
+                self._grant(access, layer, table)
         self.register_outputs({"roles": {team: role.arn for team, role in self.team_roles.items()}})
 
     def _team_role(self, team: str) -> aws.iam.Role:
@@ -57,7 +56,7 @@ class Governance(pulumi.ComponentResource):
             f"{self._name}-{team}",
             name=team_role_name(self._estate, team),
             description=f"Reads what the contracts grant to {team.replace('_', ' ')}",
-            assume_role_policy=taken_by(self._estate, "Team", self._estate.config.team_principals.get(team, ())),
+            assume_role_policy=taken_by("Team", self._estate.config.team_principals.get(team, ())),
             max_session_duration=8 * 3600,
             opts=self._child,
         )
@@ -79,7 +78,7 @@ class Governance(pulumi.ComponentResource):
         estate, lake = self._estate, self._args.storage.lake
         role = aws.iam.Role(
             f"{self._name}-location",
-            name=estate.name("lake-formation"),
+            name=estate.global_name("lake-formation"),
             assume_role_policy=trust("lakeformation.amazonaws.com", estate.account_id, on_behalf=True),
             opts=self._child,
         )
@@ -130,52 +129,57 @@ class Governance(pulumi.ComponentResource):
         name = access.table.partition(".")[2]
         resource, database = f"{self._name}-{access.role}-{layer}-{name}", self._args.catalog.databases[layer]
         after = pulumi.ResourceOptions.merge(self._after, pulumi.ResourceOptions(depends_on=[table]))
-        cells = self._filter(resource, access, database, after) if access.row_filter is not None else None
+        if access.row_filter is None:
+            self._columns(resource, access, database, after)
+        else:
+            self._rows(resource, access, database, after)
         for suffix, principal in self._principals(access.role):
-            if access.row_filter is None:
-                aws.lakeformation.Permissions(
-                    f"{resource}{suffix}",
-                    principal=principal,
-                    permissions=[SELECT],
-                    table_with_columns=aws.lakeformation.PermissionsTableWithColumnsArgs(
-                        database_name=database, name=name, column_names=list(access.columns)
-                    ),
-                    opts=after,
-                )
-            elif cells is not None:
-                aws.lakeformation.Permissions(
-                    f"{resource}{suffix}",
-                    principal=principal,
-                    permissions=[SELECT],
-                    data_cells_filter=aws.lakeformation.PermissionsDataCellsFilterArgs(
-                        database_name=database,
-                        name=filter_name(access),
-                        table_catalog_id=self._estate.account_id,
-                        table_name=name,
-                    ),
-                    opts=pulumi.ResourceOptions(parent=self, depends_on=[cells]),
-                )
             opt_in(f"{resource}{suffix}", self._estate, principal, database, name, after)
 
-    def _filter(
+    def _columns(
         self, resource: str, access: Access, database: pulumi.Output[str], after: pulumi.ResourceOptions
-    ) -> aws.lakeformation.DataCellsFilter | None:
+    ) -> None:
+        """All rows of some columns."""
+        for suffix, principal in self._principals(access.role):
+            aws.lakeformation.Permissions(
+                f"{resource}{suffix}",
+                principal=principal,
+                permissions=[SELECT],
+                table_with_columns=aws.lakeformation.PermissionsTableWithColumnsArgs(
+                    database_name=database, name=access.table.partition(".")[2], column_names=list(access.columns)
+                ),
+                opts=after,
+            )
+
+    def _rows(self, resource: str, access: Access, database: pulumi.Output[str], after: pulumi.ResourceOptions) -> None:
         """Some rows only: a filter with the condition and columns, to which the right to select is given."""
-        if not self._estate.config.switches.data_cells_filters:
-            return None
         assert access.row_filter is not None, "a filter needs a condition"
-        return aws.lakeformation.DataCellsFilter(
+        table = access.table.partition(".")[2]
+        cells = aws.lakeformation.DataCellsFilter(
             resource,
             table_data=aws.lakeformation.DataCellsFilterTableDataArgs(
                 database_name=database,
                 name=filter_name(access),
                 table_catalog_id=self._estate.account_id,
-                table_name=access.table.partition(".")[2],
+                table_name=table,
                 column_names=list(access.columns),
                 row_filter=aws.lakeformation.DataCellsFilterTableDataRowFilterArgs(filter_expression=access.row_filter),
             ),
             opts=after,
         )
+        for suffix, principal in self._principals(access.role):
+            aws.lakeformation.Permissions(
+                f"{resource}{suffix}",
+                principal=principal,
+                permissions=[SELECT],
+                data_cells_filter=aws.lakeformation.PermissionsDataCellsFilterArgs(
+                    database_name=database,
+                    name=filter_name(access),
+                    table_catalog_id=self._estate.account_id,
+                    table_name=table,
+                ),
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[cells]),
+            )
 
 
 def filter_name(access: Access) -> str:

@@ -41,8 +41,6 @@ def opt_in(
     name: str, estate: Estate, principal: Text, database: Text, table: Text, opts: pulumi.ResourceOptions
 ) -> None:
     """Lake Formation decides what the principal may do with the table; IAM alone no longer does."""
-    if not estate.config.switches.opt_ins:
-        return
     aws.lakeformation.OptIn(
         name,
         principals=[aws.lakeformation.OptInPrincipalArgs(data_lake_principal_identifier=principal)],

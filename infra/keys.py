@@ -17,7 +17,7 @@ USE = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "
 READ = ["kms:Decrypt", "kms:DescribeKey"]
 WRITE = ["kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey"]
 PURPOSES: Mapping[Domain, str] = {
-    "lake": "Bronze, silver, gold and rejected tables with their checkpoints",
+    "lake": "Bronze, silver, gold and rejected tables with their checkpoints, and query results",
     "landing": "Files as they arrive",
     "streams": "Kinesis streams",
     "catalog": "The Glue catalog",
@@ -25,7 +25,7 @@ PURPOSES: Mapping[Domain, str] = {
     "logs": "CloudWatch log groups",
     "notifications": "Alarms on their way to people",
     "warehouse": "Redshift",
-    "artifacts": "The jobs' code, and query results",
+    "artifacts": "The jobs' code",
 }
 
 
@@ -98,7 +98,7 @@ def _services(estate: Estate, domain: Domain) -> list[Statement]:
         use = [action for action in USE if action != "kms:DescribeKey"]
         return [statement("CloudWatchLogs", use, ["*"], principals=service, conditions=bound)]
     if domain == "audit":
-        trail = {"StringEquals": {"aws:SourceArn": estate.arn("cloudtrail", f"trail/{estate.name('audit')}")}}
+        trail = {"StringEquals": {"aws:SourceArn": estate.arn("cloudtrail", f"trail/{estate.global_name('audit')}")}}
         service = {"Service": "cloudtrail.amazonaws.com"}
         return [statement("CloudTrail", ["kms:GenerateDataKey*", "kms:DescribeKey"], ["*"],
                           principals=service, conditions=trail)]  # fmt: skip

@@ -44,8 +44,7 @@ class Manifests(pulumi.ComponentResource):
             }
             if tables:
                 self._by_iam(job, tables)
-                if self._estate.config.switches.table_grants:
-                    self._by_lake_formation(job, tables)
+                self._by_lake_formation(job, tables)
         self.register_outputs({})
 
     def _by_iam(self, job: str, tables: Mapping[str, aws.glue.CatalogTable]) -> None:

@@ -11,6 +11,7 @@ from infra.alarms import (
     Alarm,
     Metric,
     Told,
+    application_event,
     archive_alarm,
     audit_event,
     batch_event,
@@ -103,15 +104,14 @@ class Monitoring(pulumi.ComponentResource):
         if switches.streaming_jobs:
             # Without jobs nothing reports freshness, and these would fire for ever.
             found += [freshness_alarm(self._estate, layer, self._namespace) for layer in streaming_layers()]
-        if switches.emr:
-            found.append(quota_alarm())
-        return found
+        return [*found, quota_alarm()]
 
     def _events(self) -> list[Told]:
         switches = self._estate.config.switches
         found = [batch_event([job.name for job in self._args.batch.jobs.values()])]
-        if switches.emr and self._args.compute.application_id is not None:
-            found += job_events(self._args.compute.application_id)
+        found.append(application_event(self._args.compute.application_id))
+        for name, job in self._args.compute.jobs.items():
+            found += job_events(name, job.run_id)
         if switches.trail:
             found.append(audit_event())
         return found
@@ -171,7 +171,7 @@ class Monitoring(pulumi.ComponentResource):
         for subject, body in bodies.items():
             dashboard = aws.cloudwatch.Dashboard(
                 f"{self._name}-{subject}",
-                dashboard_name=estate.name(subject.replace("_", "-")),
+                dashboard_name=estate.global_name(subject.replace("_", "-")),
                 dashboard_body=body,
                 opts=self._child,
             )

@@ -1,7 +1,7 @@
 """The private network that the jobs run in: no way in from the internet, and none out to it."""
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -60,7 +60,9 @@ class Network(pulumi.ComponentResource):
         self.vpc_id = vpc.id
         # Nobody asked for it, everybody gets it: AWS' own default group lets all its members talk to each other.
         aws.ec2.DefaultSecurityGroup(name, vpc_id=vpc.id, ingress=[], egress=[], opts=self._child)
-        self.private_subnet_ids = self._subnets()
+        subnets = self._subnets()
+        self.private_subnet_ids = [subnet.id for subnet in subnets]
+        self.private_zones = [subnet.availability_zone for subnet in subnets]
         routes = aws.ec2.RouteTable(name, vpc_id=vpc.id, tags={"Name": estate.name("private")}, opts=self._child)
         for number, subnet in enumerate(self.private_subnet_ids):
             aws.ec2.RouteTableAssociation(
@@ -74,19 +76,28 @@ class Network(pulumi.ComponentResource):
         self._flow_logs(args.keys)
         self.register_outputs({"vpc_id": self.vpc_id})
 
-    def _subnets(self) -> list[pulumi.Output[str]]:
-        zones = aws.get_availability_zones_output(state="available").names
+    def _subnets(self) -> list[aws.ec2.Subnet]:
+        """One in each zone. Of the zones of a Region only the ordinary ones: Local and Wavelength Zones, which an
+        account may have on, know few services. By id, since names mean other zones in other accounts.
+        """
+        zones: pulumi.Input[Sequence[str]] = self._estate.config.availability_zone_ids
+        if not zones:
+            ordinary = aws.GetAvailabilityZonesFilterArgs(name="zone-type", values=["availability-zone"])
+            found = aws.get_availability_zones_output(state="available", filters=[ordinary])
+            zones = found.zone_ids.apply(sorted)
+        ids = pulumi.Output.from_input(zones)
         ranges = ipaddress.ip_network(self._estate.config.vpc_cidr).subnets(new_prefix=20)
         return [
             aws.ec2.Subnet(
                 f"{self._name}-{number}",
                 vpc_id=self.vpc_id,
                 cidr_block=str(next(ranges)),
-                availability_zone=zones[number],
+                availability_zone_id=ids[number],
                 map_public_ip_on_launch=False,
                 tags={"Name": self._estate.name("private", str(number))},
-                opts=self._child,
-            ).id
+                # A zone that AWS adds to the Region moves no subnet.
+                opts=pulumi.ResourceOptions(parent=self, ignore_changes=["availabilityZoneId"]),
+            )
             for number in range(self._estate.config.subnet_zones)
         ]
 
@@ -186,7 +197,7 @@ class Network(pulumi.ComponentResource):
         )
         role = aws.iam.Role(
             f"{self._name}-flow",
-            name=self._estate.name("flow-logs"),
+            name=self._estate.global_name("flow-logs"),
             assume_role_policy=trust("vpc-flow-logs.amazonaws.com", self._estate.account_id),
             opts=self._child,
         )

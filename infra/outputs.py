@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import pulumi
-
 from infra.auditors import Auditors
 from infra.batch import Batch
 from infra.compute import Compute
@@ -29,10 +27,7 @@ def outputs(
     auditors: Auditors,
     monitoring: Monitoring,
 ) -> Mapping[str, Any]:
-    """Names, addresses and first commands, by output name."""
-    source, stream = next(iter(streams.names.items()))
-    # `fileb` sends the file's bytes; version 2 of the AWS CLI would take a `file` for base64.
-    first = f"aws kinesis put-record --partition-key first --data fileb://{source}.json --stream-name "
+    """Names and addresses, by output name."""
     return {
         "region": estate.config.region,
         "lake": storage.lake.uri,
@@ -54,6 +49,4 @@ def outputs(
         "warehouseSecret": None if warehouse is None else warehouse.secret_arn,
         "alarmTopic": monitoring.topic_arn,
         "dashboards": monitoring.dashboard_urls,
-        "firstFile": pulumi.Output.concat("aws s3 cp stores.csv ", storage.landing.uri, "/stores/stores.csv"),
-        "firstEvent": pulumi.Output.concat(first, stream),
     }

@@ -91,7 +91,7 @@ class Query(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         role = aws.iam.Role(
             name,
-            name=estate.name("athena-people"),
+            name=estate.global_name("athena-people"),
             description="Runs the queries of people of IAM Identity Center",
             assume_role_policy=trust("athena.amazonaws.com", estate.account_id, on_behalf=True),
             opts=child,

@@ -40,14 +40,17 @@ def place_of(estate: Estate, reader: str) -> Place:
 
 def team_role_name(estate: Estate, team: str) -> str:
     """The name of a team's IAM role."""
-    return estate.name("team", team.replace("_", "-"))
+    return estate.global_name("team", team.replace("_", "-"))
 
 
-def taken_by(estate: Estate, sid: str, principals: Sequence[str]) -> pulumi.Output[str]:
-    """The trust policy of a role that these IAM roles may take; where none is named, those of this account."""
-    account = pulumi.Output.concat("arn:", estate.partition, ":iam::", estate.account_id, ":root")
-    named: list[pulumi.Input[str]] = [*principals] or [account]
-    return document({"Sid": sid, "Effect": "Allow", "Action": ["sts:AssumeRole"], "Principal": {"AWS": named}})
+def taken_by(sid: str, principals: Sequence[str]) -> pulumi.Output[str]:
+    """The trust policy of a role that these IAM roles may take, and, where none is named, nobody: IAM takes no policy
+    without a statement.
+    """
+    action: Statement = {"Sid": sid, "Action": ["sts:AssumeRole"]}
+    if principals:
+        return document({**action, "Effect": "Allow", "Principal": {"AWS": list(principals)}})
+    return document({**action, "Effect": "Deny", "Principal": {"AWS": "*"}})
 
 
 def reader_statements(

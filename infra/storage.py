@@ -48,7 +48,7 @@ class Storage(pulumi.ComponentResource):
         )
         self.landing = Bucket(
             f"{name}-landing",
-            BucketArgs(estate, "landing", keys.arn("landing"), logs, (), (), "pii", notify=True),
+            BucketArgs(estate, "landing", keys.arn("landing"), logs, (), (), "pii"),
             child,
         )
         self.artifacts = Bucket(
@@ -111,7 +111,7 @@ def _trail_delivery(estate: Estate) -> list[Statement]:
     """What CloudTrail asks for before it writes to a bucket."""
     bucket = pulumi.Output.concat("arn:", estate.partition, ":s3:::", estate.bucket_name("audit"))
     objects = pulumi.Output.concat(bucket, "/cloudtrail/AWSLogs/", estate.account_id, "/*")
-    trail = {"aws:SourceArn": estate.arn("cloudtrail", f"trail/{estate.name('audit')}")}
+    trail = {"aws:SourceArn": estate.arn("cloudtrail", f"trail/{estate.global_name('audit')}")}
     service = {"Service": "cloudtrail.amazonaws.com"}
     return [
         statement("TrailLooksAtBucket", ["s3:GetBucketAcl"], [bucket], principals=service,

@@ -84,7 +84,7 @@ class Streams(pulumi.ComponentResource):
         log = aws.cloudwatch.LogStream(f"{name}-archive", name="delivery", log_group_name=group.name, opts=child)
         role = aws.iam.Role(
             f"{name}-archive",
-            name=delivery,
+            name=estate.global_name("archive", source.replace("_", "-")),
             assume_role_policy=trust("firehose.amazonaws.com", estate.account_id),
             opts=child,
         )

@@ -1,7 +1,11 @@
-"""The default tags, put on everything that can carry tags: a component only says where it differs."""
+"""The default tags, put on everything that can carry tags: a component only says where it differs.
+
+The provider's own `defaultTags` would do it too, if every resource were given a provider that the program makes: that
+one would not know what the stack's configuration says about who calls (`aws:profile`, `aws:assumeRoles` and so on).
+"""
 
 import functools
-import inspect
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,11 +27,11 @@ def tag_everything(tags: Mapping[str, str]) -> None:
 
 @functools.cache
 def takes_tags(resource_type: str) -> bool:
-    """Whether an AWS resource type such as `aws:s3/bucket:Bucket` has tags, told by its class in pulumi_aws."""
+    """Whether an AWS resource type such as `aws:s3/bucket:Bucket` has tags, told by its arguments in pulumi_aws."""
     module, _, name = resource_type.removeprefix("aws:").partition("/")
     try:
-        package = __import__(f"pulumi_aws.{module}", fromlist=[module])
-        resource = getattr(package, name.partition(":")[2])
+        package = importlib.import_module(f"pulumi_aws.{module}")
+        arguments = getattr(package, f"{name.partition(':')[2]}Args")
     except (ImportError, AttributeError):
         return False
-    return "tags" in inspect.signature(resource._internal_init).parameters
+    return hasattr(arguments, "tags")

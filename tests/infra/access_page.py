@@ -85,6 +85,9 @@ def _role(program: Program, role: Declared) -> Iterator[str]:
 def _taken_by(role: Declared) -> Iterator[str]:
     """Whom the trust policy names, with the conditions on them."""
     for each in json.loads(role.at("assumeRolePolicy"))["Statement"]:
+        if each["Effect"] == "Deny":
+            yield "nobody whom the configuration does not name"
+            continue
         conditions = _conditions(each.get("Condition", {}))
         for named in each["Principal"].values():
             yield _listed([_short(one) for one in listed(named)]) + (f" if {conditions}" if conditions else "")
@@ -134,7 +137,7 @@ def _short(text: str) -> str:
     """Without what differs from account to account and stack to stack."""
     for long, short in (
         (f"arn:aws:kms:{REGION}:{ACCOUNT}:key/keys-", "key of "),
-        (f"-{ACCOUNT}-{REGION}", ""),
+        (f"-{ACCOUNT}-euc1", ""),
         ("arn:aws:s3:::", "s3://"),
         ("arn:aws:", ""),
         (ENVIRONMENT, "<name>"),

@@ -6,7 +6,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -166,12 +166,9 @@ def _workspace(stack: str, folder: Path) -> Path:
     """A folder with the project and the committed configuration, so that the test writes into none of ours."""
     workspace = folder / "workspace"
     workspace.mkdir(parents=True, exist_ok=True)
-    project = {"name": PROJECT, "runtime": "python"}
+    # With the keys and defaults that the real project declares.
+    declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())
+    project = {"name": PROJECT, "runtime": "python", "config": declared["config"]}
     (workspace / "Pulumi.yaml").write_text(yaml.safe_dump(project))
     shutil.copy(ROOT / f"Pulumi.{stack}.yaml", workspace)
     return workspace
-
-
-def switched(off: Sequence[str]) -> dict[str, str]:
-    """Configuration that switches features off."""
-    return {f"{PROJECT}:switches.{name}": "false" for name in off}

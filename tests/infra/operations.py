@@ -22,7 +22,7 @@ from lakehouse.settings import CONTRACTS
 from tests.infra.declared import Declared, Program
 from tests.infra.recorded_program import ACCOUNT, PROJECT, Recorder
 
-APPLICATION = "00f1a2b3"
+APPLICATION, RUN = "00f1a2b3", "00f1c0ffee"
 BATCH_JOBS = ("pos", "maintenance")
 
 
@@ -39,7 +39,9 @@ def operations(**settings: Any) -> Program:
         streams = Streams("streams", StreamsArgs(estate, keys, storage))
         account_settings = AccountSettings("account", AccountSettingsArgs(estate, keys))
         catalog = Catalog("catalog", CatalogArgs(estate, account_settings, storage))
-        compute = SimpleNamespace(application_id=pulumi.Output.from_input(APPLICATION))
+        job = SimpleNamespace(run_id=pulumi.Output.from_input(RUN))
+        running = {"all": job} if estate.config.switches.streaming_jobs else {}
+        compute = SimpleNamespace(application_id=pulumi.Output.from_input(APPLICATION), jobs=running)
         batch = SimpleNamespace(jobs={name: SimpleNamespace(name=estate.name(name)) for name in BATCH_JOBS})
         audit = Audit("audit", AuditArgs(estate, keys, storage, catalog))
         watched = MonitoringArgs(estate, keys, storage, streams, cast(Compute, compute), cast(Batch, batch), audit)

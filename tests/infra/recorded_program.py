@@ -4,7 +4,7 @@ import functools
 import gc
 import importlib.util
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -50,14 +50,31 @@ ANSWERS: Mapping[str, Mapping[str, Any]] = {
         "userId": "AIDA",
     },
     "aws:index/getPartition:getPartition": {"partition": "aws", "dnsSuffix": "amazonaws.com"},
-    "aws:index/getAvailabilityZones:getAvailabilityZones": {"names": [f"{REGION}{zone}" for zone in "abc"]},
     "aws:kms/getKey:getKey": {"id": "0f0e0d0c"},
     "aws:iam/getSessionContext:getSessionContext": {"issuerArn": f"arn:aws:iam::{ACCOUNT}:role/deployer"},
 }
 
 
+def zones(filters: Sequence[Mapping[str, Any]]) -> Mapping[str, list[str]]:
+    """The zones of an account that has a Local Zone on, as the provider sorts them: by name, so that one comes first.
+    AWS, "DescribeAvailabilityZones": a filter `zone-type` keeps availability-zone, local-zone or wavelength-zone; ids
+    are the same in all accounts, names are not.
+    """
+    kinds = [kind for each in filters if each["name"] == "zone-type" for kind in each["values"]]
+    found = {
+        f"{REGION}-ham-1a": ("euc1-ham1-az1", "local-zone"),
+        **{
+            f"{REGION}{name}": (f"euc1-az{zone}", "availability-zone")
+            for name, zone in zip("abc", (2, 3, 1), strict=True)
+        },
+    }
+    kept = {name: zone for name, (zone, kind) in found.items() if not kinds or kind in kinds}
+    return {"names": list(kept), "zoneIds": list(kept.values())}
+
+
 # What AWS adds to a resource, where the program uses it.
 MADE: Mapping[str, Mapping[str, Any]] = {
+    "aws:ec2/subnet:Subnet": {"availabilityZone": f"{REGION}c"},
     "aws:redshiftserverless/namespace:Namespace": {
         "adminPasswordSecretArn": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:redshift!admin"
     },
@@ -99,6 +116,8 @@ class Recorder(pulumi.runtime.Mocks):
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
         """What AWS would say to a question of the program; nothing where nobody asked before."""
+        if args.token == "aws:index/getAvailabilityZones:getAvailabilityZones":
+            return {**args.args, **zones(args.args.get("filters") or ())}, []
         return {**args.args, **ANSWERS.get(args.token, {})}, []
 
 
@@ -131,7 +150,7 @@ class _Known(dict[str, Any]):
         return key
 
 
-def declaration() -> Callable[[], None]:
+def declaration() -> "Declare":
     """`declare` of `__main__.py`, which cannot be imported by that name here."""
     spec = importlib.util.spec_from_file_location("estate_program", ROOT / "__main__.py")
     assert spec is not None, "no __main__.py"
@@ -149,20 +168,29 @@ def stack_configuration(stack: str) -> dict[str, str]:
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in given.items()}
 
 
-def recorded(stack: str, **sections: Mapping[str, Any] | str) -> Program:
-    """What the program declares for a committed stack; `switches={"warehouse": True}` changes parts of a section,
-    a text a whole value. The same question is answered once a run.
+Declare = Callable[[], None]
+
+
+def _whole(declare: Declare) -> Declare:
+    return declare
+
+
+def recorded(
+    stack: str, changed: Callable[[Declare], Declare] = _whole, **sections: Mapping[str, Any] | str
+) -> Program:
+    """What the program, `changed`, declares for a committed stack; `switches={"warehouse": True}` changes parts of a
+    section, a text a whole value. The same question is answered once a run.
     """
     configuration = stack_configuration(stack)
     for name, values in sections.items():
         key = f"{PROJECT}:{name}"
         given = values if isinstance(values, str) else {**json.loads(configuration.get(key, "{}")), **values}
         configuration[key] = given if isinstance(given, str) else json.dumps(given, sort_keys=True)
-    return _declared(stack, tuple(sorted(configuration.items())))
+    return _declared(stack, changed, tuple(sorted(configuration.items())))
 
 
 @functools.cache
-def _declared(stack: str, configuration: tuple[tuple[str, str], ...]) -> Program:
+def _declared(stack: str, changed: Callable[[Declare], Declare], configuration: tuple[tuple[str, str], ...]) -> Program:
     recorder = Recorder()
     pulumi.runtime.set_mocks(recorder, project=PROJECT, stack=stack, preview=False, monitor=_Monitor(recorder))
     pulumi.runtime.set_all_config(dict(configuration))
@@ -170,7 +198,7 @@ def _declared(stack: str, configuration: tuple[tuple[str, str], ...]) -> Program
     gc.disable()
     try:
         with patch.object(pulumi, "export", recorder.export):
-            pulumi.runtime.test(declaration())()  # type: ignore[no-untyped-call]
+            pulumi.runtime.test(changed(declaration()))()  # type: ignore[no-untyped-call]
     finally:
         gc.enable()
     return Program(recorder.resources, recorder.outputs)

@@ -134,11 +134,12 @@ def granted(stack: str) -> dict[tuple[str, str, str], tuple[tuple[str, ...], str
         if "tableWithColumns" in each.inputs:
             table = each.inputs["tableWithColumns"]
             found[_role(each), table["databaseName"], table["name"]] = tuple(table["columnNames"]), None
-    filters = {each.inputs["tableData"]["name"]: each.inputs["tableData"] for each in
-               program.of("aws:lakeformation/dataCellsFilter:DataCellsFilter")}  # fmt: skip
+    declared = (each.inputs["tableData"] for each in program.of("aws:lakeformation/dataCellsFilter:DataCellsFilter"))
+    filters = {(each["databaseName"], each["name"]): each for each in declared}
     for each in program.of("aws:lakeformation/permissions:Permissions"):
         if "dataCellsFilter" in each.inputs:
-            cells = filters[each.inputs["dataCellsFilter"]["name"]]
+            place = each.inputs["dataCellsFilter"]
+            cells = filters[place["databaseName"], place["name"]]
             found[_role(each), cells["databaseName"], cells["tableName"]] = (
                 tuple(cells["columnNames"]),
                 cells["rowFilter"]["filterExpression"],
@@ -147,7 +148,7 @@ def granted(stack: str) -> dict[tuple[str, str, str], tuple[tuple[str, ...], str
 
 
 def _role(grant: Declared) -> str:
-    return str(grant.inputs["principal"]).rpartition("-team-")[2].replace("-", "_")
+    return str(grant.inputs["principal"]).rpartition("-team-")[2].removesuffix("-euc1").replace("-", "_")
 
 
 def databases(table: str) -> tuple[str, ...]:
@@ -172,7 +173,11 @@ def test_the_page_is_what_the_contracts_say_and_the_program_declares() -> None:
     program = whole_program()
     text = page(CONTRACT, program)
     assert PAGE.read_text(encoding="utf-8") == text, "run `python -m tests.infra.access_page`"
-    roles = {line.strip("# `").removeprefix("<name>-") for line in text.splitlines() if line.startswith("## `")}
+    roles = {
+        line.strip("# `").removeprefix("<name>-").removesuffix("-euc1")
+        for line in text.splitlines()
+        if line.startswith("## `")
+    }
     assert roles == {
         "archive-crm", "archive-web-logs", "athena-people", "auditor", "flow-logs", "job-batch", "job-bronze",
         "job-gold", "job-silver", "lake-formation", "team-customer-support", "team-data-engineer",

@@ -1,5 +1,5 @@
-"""After `up` the pieces work together: a file put into landing and records put on the streams reach gold, when the jobs
-run with the settings, paths and names that the estate gives them.
+"""After `up` the pieces work together: section 8 of docs/deploy.md, run as it is written, ends with KPIs in all four
+gold tables, when the jobs run with the settings, paths and names that the estate gives them.
 
 Two settings are of this machine: Spark runs here (`platform`), and the endpoint is the emulator's.
 """
@@ -7,97 +7,91 @@ Two settings are of this machine: Spark runs here (`platform`), and the endpoint
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
+from local.commands.sample import sample
+from local.oracle.deliveries import DeliveredFile, DeliveredRecord
+from local.oracle.expectation import expect
 from tests.infra.deployed import Deployed
 from tests.infra.engine import credentials
+from tests.infra.page_commands import install
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = {"LAKEHOUSE_PLATFORM": "local"}
-DAY = f"{datetime.now(UTC):%Y-%m-%d}"
-STORES = "store_id,region,country,valid_from\n1,north,GB,2009-01-01T00:00:00Z\n"
-PRODUCTS = "product_id,category,unit_cost,valid_from\nA,toys,1.10,2009-01-01T00:00:00Z\n"
-SALES = (
-    "transaction_id,line_number,store_id,product_id,quantity,unit_price,revenue,discount_applied,customer_id,timestamp\n"
-    f"T1,1,1,A,3,2.00,6.00,,ann,{DAY}T00:00:00Z\n"
-)
-CLICK = {"event_id": "e1", "user_id": "ann", "page": "/", "event_type": "click", "campaign_id": "C1"}
-RATING = {"interaction_id": "k1", "customer_id": "ann", "interaction_type": "feedback", "rating": 4, "channel": "mail"}
+GOLD = ("gold.sales_kpis", "gold.marketing_funnel", "gold.customer_insights", "gold.operations_kpis")
+PAGE = ROOT / "docs" / "deploy.md"
+NOW = datetime(2026, 11, 28, tzinfo=UTC)
 
 
-@pytest.mark.timeout(900)
-def test_a_file_and_records_reach_gold_with_the_settings_of_the_estate(deployed: Deployed, tmp_path: Path) -> None:
+def commands(section: str) -> str:
+    """What the page's section has to be typed."""
+    [block] = re.findall(rf"^## {section}.*?^```\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)[:1]
+    return str(block)
+
+
+def expected() -> dict[str, str]:
+    """The sum of each KPI's numerators that an independent reading of the sample gives, but for percentiles."""
+    put = sample(1)
+    files = [DeliveredFile(file.path, NOW, file.data) for file in put.files]
+    records = [DeliveredRecord(each.source, each.source, "s", str(each.index), NOW, each.data) for each in put.records]
+    sums: dict[str, Decimal] = defaultdict(Decimal)
+    for key, figures in expect(files, records).gold.items():
+        sums[f"gold.{key.table} {key.kpi}"] += figures.numerator
+    return {name: f"{total:.4f}" for name, total in sums.items()}
+
+
+@pytest.mark.timeout(1800)
+def test_section_8_of_the_page_ends_with_kpis_in_all_gold_tables(deployed: Deployed, tmp_path: Path) -> None:
     told = deployed.engine.outputs()
     with open_buckets(deployed):
-        s3, kinesis = client(deployed, "s3"), client(deployed, "kinesis")
-        landing = told["landing"].removeprefix("s3://")
-        for key, content in (("stores/a.csv", STORES), ("products/a.csv", PRODUCTS), ("pos/a.csv", SALES)):
-            s3.put_object(Bucket=landing, Key=key, Body=content.encode())
-        for source, record in (("web_logs", CLICK), ("crm", RATING)):
-            data = json.dumps(record | {"timestamp": f"{DAY}T00:00:00Z"}).encode()
-            kinesis.put_record(StreamName=told["streams"][source], Data=data, PartitionKey="ann")
-
-        for job in ("reference", "pos"):
-            glue(deployed, told["batchJobs"][job], tmp_path)
+        run(["bash", "-euo", "pipefail", "-c", commands("8")], deployed, install(tmp_path, told), tmp_path)
         for job, settings in told["jobSettings"].items():
             lakehouse(deployed, ["stream", job, "--drain"], settings, tmp_path)
-        query = (
-            "select kpi_name, numerator::varchar as numerator from gold.sales_kpis where kpi_name = 'daily_revenue' "
-            "union all select kpi_name, numerator::varchar from gold.marketing_funnel where kpi_name = 'funnel_stage' "
-            "union all select kpi_name, numerator::varchar from gold.customer_insights "
-            "where kpi_name = 'feedback_score' order by 1"
+        parts = (
+            f"select '{table}' || ' ' || kpi_name as kpi, sum(numerator)::varchar as total from {table} group by 1"
+            for table in GOLD
         )
+        query = " union all ".join(parts)
         shown = lakehouse(deployed, ["sql", query, "--format", "json"], told["jobSettings"]["all"], tmp_path)
 
-    assert json.loads(shown) == [
-        {"kpi_name": "daily_revenue", "numerator": "6.0000"},
-        {"kpi_name": "feedback_score", "numerator": "4.0000"},
-        {"kpi_name": "funnel_stage", "numerator": "1.0000"},
-    ]
+    found = {each["kpi"]: f"{Decimal(each['total']):.4f}" for each in json.loads(shown)}
+    assert found == expected()
+    assert {name.partition(" ")[0] for name in found} == set(GOLD)
     lake = told["lake"].removeprefix("s3://")
-    keys = [each["Key"] for each in client(deployed, "s3").list_objects_v2(Bucket=lake)["Contents"]]
-    assert {key.partition("/")[0] for key in keys} == {"bronze", "silver", "gold", "rejected", "checkpoints"}
+    pages = client(deployed, "s3").get_paginator("list_objects_v2").paginate(Bucket=lake)
+    keys = [each["Key"] for page in pages for each in page["Contents"]]
+    assert {key.partition("/")[0] for key in keys} >= {"bronze", "silver", "gold", "checkpoints"}
     manifests = [key for key in keys if "_symlink_format_manifest" in key]
     assert manifests, "the gold job keeps the manifests that Redshift Spectrum reads"
-    assert partitions_for_spectrum(deployed) == {
-        ("customer_insights", "feedback_score"),
-        ("marketing_funnel", "funnel_stage"),
-        ("sales_kpis", "daily_revenue"),
-    }
+    assert partitions_for_spectrum(deployed) == {tuple(name.removeprefix("gold.").split(" ")) for name in found}
     metrics = {each["MetricName"] for each in client(deployed, "cloudwatch").list_metrics()["Metrics"]}
     assert metrics >= {"FreshnessSeconds", "RejectRatio"}, "jobs report to the namespace that the alarms watch"
 
 
-def partitions_for_spectrum(deployed: Deployed) -> set[tuple[str, str]]:
-    """Tables and KPIs of this month that the catalog lists for Redshift Spectrum, of those asked for above."""
+def partitions_for_spectrum(deployed: Deployed) -> set[tuple[str, ...]]:
+    """Gold tables and KPIs that the catalog lists for Redshift Spectrum, each where its manifests lie."""
     catalog = client(deployed, "glue")
     [database] = [each["Name"] for each in catalog.get_databases()["DatabaseList"] if "spectrum" in each["Name"]]
-    found = set()
-    for table in catalog.get_tables(DatabaseName=database)["TableList"]:
-        for each in catalog.get_partitions(DatabaseName=database, TableName=table["Name"])["Partitions"]:
-            kpi, *month = each["Values"]
-            place = f"/gold/{table['Name']}/_symlink_format_manifest/kpi_name={kpi}/month={DAY[:7]}/"
-            assert month == [DAY[:7]]
+    found: set[tuple[str, ...]] = set()
+    for table in GOLD:
+        name = table.removeprefix("gold.")
+        for each in catalog.get_partitions(DatabaseName=database, TableName=name)["Partitions"]:
+            kpi, month = each["Values"]
+            place = f"/gold/{name}/_symlink_format_manifest/kpi_name={kpi}/month={month}/"
             assert each["StorageDescriptor"]["Location"].endswith(place)
-            found.add((table["Name"], kpi))
-    return {each for each in found if each[1] in ("daily_revenue", "feedback_score", "funnel_stage")}
-
-
-def glue(deployed: Deployed, name: str, folder: Path) -> None:
-    """Runs a Glue job's script with the job's own arguments."""
-    job = client(deployed, "glue").get_job(JobName=name)["Job"]
-    assert job["Command"]["ScriptLocation"].endswith("/glue.py")
-    arguments = job["DefaultArguments"] | {"--lakehouse_platform": "local"}
-    script = [sys.executable, "-c", "from batch.glue import main; main()"]
-    run([*script, *(part for pair in arguments.items() for part in pair)], deployed, {}, folder)
+            found.add((name, kpi))
+    return found
 
 
 def lakehouse(deployed: Deployed, arguments: list[str], settings: dict[str, str], folder: Path) -> str:
@@ -111,7 +105,7 @@ def run(command: list[str], deployed: Deployed, settings: dict[str, str], folder
     environment = {**ours, **settings, **HERE, **credentials(deployed.endpoint), "PYTHONPATH": str(ROOT)}
     environment["LAKEHOUSE_STATE_DIRECTORY"] = str(folder / "state")
     done = subprocess.run(
-        command, env=environment, cwd=folder, capture_output=True, text=True, check=False, timeout=400
+        command, env=environment, cwd=folder, capture_output=True, text=True, check=False, timeout=900
     )
     assert done.returncode == 0, f"{command}: {done.stderr[-3000:]}"
     return done.stdout

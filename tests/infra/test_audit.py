@@ -12,9 +12,9 @@ from tests.infra.operations import one, operations
 from tests.infra.recorded_program import ACCOUNT, REGION
 
 TRAIL, TABLE = "aws:cloudtrail/trail:Trail", "aws:glue/catalogTable:CatalogTable"
-LAKE = f"shopware-lakehouse-dev-lake-{ACCOUNT}-{REGION}"
-LANDING = f"shopware-lakehouse-dev-landing-{ACCOUNT}-{REGION}"
-AUDIT = f"shopware-lakehouse-dev-audit-{ACCOUNT}-{REGION}"
+LAKE = f"shopware-lakehouse-dev-lake-{ACCOUNT}-euc1"
+LANDING = f"shopware-lakehouse-dev-landing-{ACCOUNT}-euc1"
+AUDIT = f"shopware-lakehouse-dev-audit-{ACCOUNT}-euc1"
 # As S3's documentation shows one, with a quoted user agent that has blanks in it.
 REQUEST = (
     "79a59df9 lake [06/Feb/2026:00:00:38 +0000] 192.0.2.3 arn:aws:sts::1:assumed-role/r/s 3E57427F3EXAMPLE "
@@ -46,7 +46,7 @@ def test_the_trail_covers_all_regions_and_cannot_be_rewritten_unseen(program: Pr
 def test_the_trail_goes_to_the_audit_bucket_under_the_key_and_name_that_their_policies_know(program: Program) -> None:
     trail = one(program, TRAIL)
 
-    assert trail.at("name") == "shopware-lakehouse-dev-audit"
+    assert trail.at("name") == "shopware-lakehouse-dev-audit-euc1"
     assert trail.at("s3BucketName") == AUDIT
     assert trail.at("s3KeyPrefix") == "cloudtrail"
     assert trail.at("kmsKeyId") == f"arn:aws:kms:{REGION}:{ACCOUNT}:key/keys-audit"
@@ -85,7 +85,7 @@ def test_access_logs_of_every_logged_bucket_are_found_by_day(program: Program) -
     """Where S3 delivers them: `<prefix><account>/<Region>/<bucket>/<yyyy>/<MM>/<dd>/`."""
     logged = [*program.of("aws:s3/bucketLogging:BucketLogging")]
     table = one(program, TABLE, "audit-s3_access_logs")
-    folder = f"s3://shopware-lakehouse-dev-access-logs-{ACCOUNT}-{REGION}/access/{ACCOUNT}/{REGION}/"
+    folder = f"s3://shopware-lakehouse-dev-access-logs-{ACCOUNT}-euc1/access/{ACCOUNT}/{REGION}/"
 
     assert {each.at("targetPrefix") for each in logged} == {"access/"}
     assert table.at("storageDescriptor", "location") == folder

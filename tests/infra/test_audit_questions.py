@@ -27,7 +27,7 @@ def role(name: str) -> str:
     return f"arn:aws:iam::{ACCOUNT}:role/{name}"
 
 
-SALES, ENGINEER = role("shopware-lakehouse-dev-team-sales"), role("shopware-lakehouse-dev-team-data-engineer")
+SALES, ENGINEER = role("shopware-lakehouse-dev-team-sales-euc1"), role("shopware-lakehouse-dev-team-data-engineer-euc1")
 WAREHOUSE, JOB, ADMIN = role("shopware-lakehouse-dev-spectrum"), role("shopware-lakehouse-dev-silver"), role("Admin")
 
 
@@ -66,7 +66,7 @@ def read(key: str, identity: Mapping[str, Any], **more: Any) -> Event:
             "requestParameters": asked, **more}  # fmt: skip
 
 
-VENDED = session(role("shopware-lakehouse-dev-lake-formation"), "AWSLF-00-AT-123456789012-EXAMPLE04")
+VENDED = session(role("shopware-lakehouse-dev-lake-formation-euc1"), "AWSLF-00-AT-123456789012-EXAMPLE04")
 REFUSAL = {"errorCode": "AccessDenied", "errorMessage": "no right to it"}
 EVENTS: tuple[tuple[int, Event], ...] = (
     # Days ago, and what happened. Athena calls as whoever asks, Redshift as the role of the warehouse.
@@ -78,7 +78,7 @@ EVENTS: tuple[tuple[int, Event], ...] = (
     (2, handed_out(POS, SALES, SALES)),
     (2, handed_out(POS, SALES, SALES, **REFUSAL)),
     (4, handed_out(SPECTRUM, WAREHOUSE, ADMIN)),
-    (5, handed_out(POS, PERSON, role("shopware-lakehouse-dev-athena-people"))),
+    (5, handed_out(POS, PERSON, role("shopware-lakehouse-dev-athena-people-euc1"))),
     (6, handed_out(POS, None, ADMIN)),
     (1, handed_out(LIKE_POS, ENGINEER, ENGINEER)),
     (1, {**handed_out(POS, ENGINEER, ENGINEER), "eventName": "GetTableObjects"}),

@@ -12,13 +12,13 @@ from runtime.commits import code_version
 from runtime.spark import _platform
 from tests.infra.declared import Program
 from tests.infra.operations import one
-from tests.infra.recorded_program import ACCOUNT, REGION, with_everything
+from tests.infra.recorded_program import ACCOUNT, REGION, recorded, with_everything
 from tests.infra.regions import all_in, environment, regions
 
 JOB, TRIGGER, POLICY = "aws:glue/job:Job", "aws:glue/trigger:Trigger", "aws:iam/rolePolicy:RolePolicy"
 GROUP, KINDS = "aws:cloudwatch/logGroup:LogGroup", ("error", "output")
-LAKE = f"shopware-lakehouse-dev-lake-{ACCOUNT}-{REGION}"
-LANDING = f"shopware-lakehouse-dev-landing-{ACCOUNT}-{REGION}"
+LAKE = f"shopware-lakehouse-dev-lake-{ACCOUNT}-euc1"
+LANDING = f"shopware-lakehouse-dev-landing-{ACCOUNT}-euc1"
 SCHEDULES = {
     "batch-pos": "cron(15 3 * * ? *)",
     "batch-campaigns": "cron(15 3 * * ? *)",
@@ -56,10 +56,29 @@ def test_a_job_runs_once_at_a_time_and_ends(program: Program, name: str) -> None
 
     assert job.at("glueVersion") == "6.0"
     assert job.at("executionProperty", "maxConcurrentRuns") == 1
-    assert (job.at("timeout"), job.at("maxRetries")) == (60, 2)
+    minutes = {"batch-maintenance": 120, "batch-reconcile": 180}.get(name, 60)
+    assert (job.at("timeout"), job.at("maxRetries")) == (minutes, 2)
+    assert (job.at("numberOfWorkers"), job.at("workerType")) == (2, "G.1X")
+    assert one(program, TRIGGER, name).at("actions", 0, "timeout") == minutes
     assert job.at("defaultArguments", "--lakehouse_job") == name.removeprefix("batch-")
     assert job.at("defaultArguments", "--lakehouse_root") == f"s3://{LAKE}"
     assert job.at("defaultArguments", "--lakehouse_landing") == f"s3://{LANDING}"
+
+
+def test_workers_time_and_schedule_of_every_job_are_configured() -> None:
+    proof = {"workers": 10, "worker_type": "G.2X", "timeout_minutes": 720}
+    sizes = {"sources": {"workers": 3}, "maintenance": {"timeout_minutes": 30}, "reconcile": proof}
+    weekly = "cron(30 4 ? * SUN *)"
+    program = recorded("dev", batch={**sizes, "reconcile_schedule": weekly})
+    parts = ("numberOfWorkers", "workerType", "timeout")
+
+    found = {each.name: tuple(each.at(part) for part in parts) for each in program.of(JOB)}
+    assert found == {
+        **{f"batch-{source}": (3, "G.1X", 60) for source in ("pos", "inventory", "campaigns", "reference")},
+        "batch-maintenance": (2, "G.1X", 30),
+        "batch-reconcile": (10, "G.2X", 720),
+    }
+    assert one(program, TRIGGER, "batch-reconcile").at("schedule") == weekly
 
 
 def test_a_job_calls_its_own_region_from_driver_and_executors(

@@ -13,7 +13,7 @@ from tests.infra.operations import one
 from tests.infra.recorded_program import ACCOUNT, REGION, STACKS, recorded, with_everything
 
 TABLE, DATABASE = "aws:glue/catalogTable:CatalogTable", "aws:glue/catalogDatabase:CatalogDatabase"
-LAKE = f"s3://shopware-lakehouse-dev-lake-{ACCOUNT}-{REGION}"
+LAKE = f"s3://shopware-lakehouse-dev-lake-{ACCOUNT}-euc1"
 REFERENCES = {"products", "stores", "warehouses"}
 # What Spark calls a type and Glue otherwise.
 GLUE = {"integer": "int", "long": "bigint"}

@@ -55,7 +55,7 @@ def settings(job: Declared) -> dict[str, str]:
 
 
 def below(stack: str, prefixes: list[str]) -> list[str]:
-    return [f"arn:aws:s3:::shopware-lakehouse-{stack}-lake-{ACCOUNT}-{REGION}/{each}/*" for each in prefixes]
+    return [f"arn:aws:s3:::shopware-lakehouse-{stack}-lake-{ACCOUNT}-euc1/{each}/*" for each in prefixes]
 
 
 @pytest.mark.parametrize("job", ["bronze", "silver", "gold"])
@@ -89,7 +89,7 @@ def test_each_job_is_told_its_layers_and_where_the_lake_lies(stack: str, jobs: l
         told = settings(each)
         driver = "spark.emr-serverless.driverEnv.LAKEHOUSE_"
         assert told[f"{driver}PLATFORM"] == "emr"
-        assert told[f"{driver}ROOT"] == f"s3://shopware-lakehouse-{stack}-lake-{ACCOUNT}-{REGION}"
+        assert told[f"{driver}ROOT"] == f"s3://shopware-lakehouse-{stack}-lake-{ACCOUNT}-euc1"
         assert json.loads(told[f"{driver}STREAMS"]) == {
             "web_logs": f"shopware-lakehouse-{stack}-web-logs",
             "crm": f"shopware-lakehouse-{stack}-crm",

@@ -5,13 +5,13 @@ from typing import Any
 
 import pulumi
 import pytest
+import yaml
 
+from infra import configuration_page
 from infra.config import KEY_PREFIX, ConfigurationError, EstateConfig, Streams, Switches, load
 from infra.estimate import configuration
 from tests.infra.policy_rules import RULES
 from tests.infra.recorded_program import PROJECT, STACKS, Recorder, declaration, recorded, stack_configuration
-
-NEEDED_BY = {"emr": ("streaming_jobs",)}
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,10 @@ NEEDED_BY = {"emr": ("streaming_jobs",)}
         ("compute", '{"driver_cores": 3}', ":compute.driver_cores = 3: Input should be 1, 2, 4, 8 or 16"),
         ("retention", '{"time_travel": 6}', "retention.time_travel = 6: Input should be greater than or equal to 7"),
         ("retention", '{"logs": 8}', ":retention.logs = 8: Input should be 7, 14, 30, 60, 90, 180 or 365"),
-        ("switches", '{"emr": false}', "switches.streaming_jobs needs switches.emr: switch both off, or both on"),
+        ("switches", '{"emr": false}', "switches.emr = False: Extra inputs are not permitted"),
+        ("availability_zone_ids", '["eu-central-1a"]', "zone_ids.0 = 'eu-central-1a': String should match"),
+        ("batch", '{"reconcile_schedule": "daily"}', ":batch.reconcile_schedule = 'daily': String should match"),
+        ("batch", '{"sources": {"workers": 1}}', "sources.workers = 1: Input should be greater than or equal to 2"),
         ("switches", '{"warehouse": "perhaps"}', "shopware-lakehouse:switches.warehouse = 'perhaps'"),
         ("allow_data_loss", "prod", "allow_data_loss is 'prod', this environment is 'dev': give its name"),
         ("redshift_base_capacity", "5", "redshift_base_capacity = 5: Input should be 4, 8, 16, 32, 64 or 128"),
@@ -54,6 +57,43 @@ def test_a_wrong_value_is_refused_by_key_value_and_what_is_allowed(
         load(pulumi.Config(KEY_PREFIX), None, ("finance", "sales"))
     assert told in str(refused.value)
     assert str(refused.value).endswith("(`pulumi config set --path` mends it)")
+
+
+def test_the_page_has_every_key_of_the_model() -> None:
+    text = configuration_page.PAGE.read_text(encoding="utf-8")
+
+    assert text == configuration_page.page(), "run `python -m infra.configuration_page`"
+    assert "| `batch.maintenance.timeout_minutes` | whole number, 5 to 1440 | `120` | After this a run is ended" in text
+    assert "| `compute.driver_cores` | `1`, `2`, `4`, `8`, `16` | `2` | Cores of each job's driver. |" in text
+
+
+def test_the_project_declares_every_key_with_type_default_and_meaning() -> None:
+    """Pulumi, "Project configuration": string, integer, boolean, array (with items) or object."""
+    text = configuration_page.PROJECT.read_text(encoding="utf-8")
+    keys = yaml.safe_load(text)["config"]
+
+    assert text == configuration_page.project(), "run `python -m infra.configuration_page`"
+    assert {*keys} == {*EstateConfig.model_fields}
+    assert {each["type"] for each in keys.values()} == {"string", "integer", "boolean", "array", "object"}
+    assert [name for name, each in keys.items() if not each["description"] or each["default"] is None] == []
+
+
+def test_defaults_that_the_project_declares_are_those_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the engine hands them over: structures as JSON, the rest as text. The Region is then that of `aws:region`."""
+    keys = yaml.safe_load(configuration_page.PROJECT.read_text(encoding="utf-8"))["config"]
+    texts = {
+        name: each["default"] if isinstance(each["default"], str) else json.dumps(each["default"])
+        for name, each in keys.items()
+    }
+    monkeypatch.setattr(pulumi.Config, "get", lambda _, name, *rest: texts[name])
+
+    assert load(pulumi.Config(KEY_PREFIX), "eu-west-1", ()) == EstateConfig(region="eu-west-1")
+
+
+def test_a_part_of_a_job_leaves_its_other_defaults() -> None:
+    config = EstateConfig.model_validate({"batch": {"maintenance": {"workers": 4}}})
+
+    assert (config.batch.maintenance.workers, config.batch.maintenance.timeout_minutes) == (4, 120)
 
 
 def test_a_number_that_pulumi_hands_over_as_text_is_a_choice_all_the_same() -> None:
@@ -85,8 +125,7 @@ def combinations() -> list[tuple[str, dict[str, bool]]]:
         given: dict[str, Any] = json.loads(stack_configuration(stack).get(f"{PROJECT}:switches", "{}"))
         base = Switches(**given).model_dump()
         for name, value in base.items():
-            turned = {name: not value} | ({other: False for other in NEEDED_BY.get(name, ())} if value else {})
-            found.append((stack, turned))
+            found.append((stack, {name: not value}))
         found += [(stack, dict.fromkeys(base, False)), (stack, dict.fromkeys(base, True))]
     return found
 

@@ -1,11 +1,17 @@
 """The budget, and that docs/cost.md is what the script computes from today's configuration."""
 
+import json
+from typing import Any
+
+import boto3
 import pytest
+from botocore.stub import ANY, Stubber
 
 from infra import cost_page
 from infra.config import EstateConfig
 from infra.estimate import LOADS, Line, bill, configuration
-from infra.prices import PRICES
+from infra.price_check import unlisted
+from infra.prices import DEARER, PAGES, PRICES
 from lakehouse.contracts import load_contracts
 from lakehouse.settings import CONTRACTS
 from tests.infra.operations import one, operations
@@ -35,10 +41,6 @@ def test_the_budgets_tag_leads_to_its_page_in_characters_that_a_tag_may_have() -
     link = one(operations(runbooks_url="https://git.shop.example/a_b/-/c/docs/runbooks"), BUDGET).at("tags", "runbook")
 
     assert link == "https://git.shop.example/a_b/-/c/docs/runbooks/budget.md"
-
-
-def test_the_budget_can_be_left_out() -> None:
-    assert list(operations(switches={"budget": False}).of(BUDGET)) == []
 
 
 def test_the_cost_page_is_current() -> None:
@@ -103,6 +105,54 @@ def test_the_budgets_of_the_committed_stacks_hold_what_they_are_expected_to_cost
         config = configuration(stack)
         expected = sum(line.usd for line in bill(config, load_contracts(CONTRACTS), load))
         assert expected < config.monthly_budget_usd < 2 * expected, f"{stack}: {expected:.0f} USD"
+
+
+def test_the_default_budget_holds_the_default_stack_in_every_region_of_the_list() -> None:
+    config = EstateConfig()
+    usual = sum(line.usd for line in bill(config, load_contracts(CONTRACTS), LOADS["dev"]))
+
+    assert len(DEARER) == 15
+    assert {region for region, share in DEARER.items() if usual * share >= config.monthly_budget_usd} == set()
+
+
+def test_every_price_says_when_and_where_it_was_seen() -> None:
+    assert {name for name, price in PRICES.items() if price.seen.year < 2026 or price.source not in PAGES} == set()
+    assert f"| Glue DPU | 0.308 USD / hour | {PRICES['Glue DPU'].seen} | https://aws.amazon.com/glue/pricing/ |" in (
+        cost_page.page()
+    )
+
+
+def test_a_proof_of_each_day_reads_older_bronze_thirty_times_a_month() -> None:
+    """1 000 events of 600 bytes a second and 5 GB of files a day, half of that once stored, 9 months old and more."""
+    month = (1_000 * 600 * 730 * 3600 / 1e9 + 150) * 0.5
+    for schedule, proofs in (("cron(30 4 * * ? *)", 30), ("cron(30 4 ? * SUN *)", 52 / 12)):
+        found = lines("prod", batch={"reconcile_schedule": schedule})
+        [read] = [line.usd for line in found if line.what == "proof: older bronze read"]
+        assert read == pytest.approx(proofs * month * 9 * 0.01)
+    assert [line.usd for line in lines("prod") if line.what == "old versions of objects"] == [
+        pytest.approx(month * 2 * 0.023)
+    ]
+
+
+def price_list(client: Any, *usd: str) -> Stubber:
+    """AWS' price list with products of these prices, whatever it is asked."""
+    stubber = Stubber(client)
+    products = [
+        json.dumps({"terms": {"OnDemand": {"t": {"priceDimensions": {"d": {"pricePerUnit": {"USD": each}}}}}}})
+        for each in usd
+    ]
+    asked = {"ServiceCode": ANY, "Filters": [{"Type": "TERM_MATCH", "Field": "regionCode", "Value": "us-east-1"}]}
+    for _ in range(2):
+        stubber.add_response("get_products", {"PriceList": products}, asked)
+    stubber.activate()
+    return stubber
+
+
+def test_a_price_that_aws_no_longer_asks_is_named() -> None:
+    client = boto3.client("pricing", region_name="us-east-1", aws_access_key_id="t", aws_secret_access_key="t")
+    ours = {name: PRICES[name] for name in ("Glue DPU", "Athena scan")}
+    with price_list(client, "0.0", "0.3080000000", "0.44"):
+        assert list(unlisted(client, ours)) == ["Athena scan"]
 
 
 def test_the_warehouse_is_part_of_prod_and_of_its_bill() -> None:

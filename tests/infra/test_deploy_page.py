@@ -18,7 +18,7 @@ from local.cli import app
 from tests.infra import emulated_aws
 from tests.infra.conftest import FILES
 from tests.infra.declared import Program
-from tests.infra.deployed import FORGOTTEN, NOT_EMULATED
+from tests.infra.deployed import FORGOTTEN, emulated_program
 from tests.infra.recorded_program import ACCOUNT, STACKS, recorded
 
 REPOSITORY = CONTRACTS.parent
@@ -55,10 +55,10 @@ def test_commands_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_settings_exist(page: Path) -> None:
-    sections = [name for name, field in EstateConfig.model_fields.items() if name in ("streams", "compute", "retention",
-                                                                                     "switches")]  # fmt: skip
+    sections = ("streams", "compute", "batch", "retention", "switches")
+    assert set(sections) <= set(EstateConfig.model_fields)
     named = set(re.findall(rf"{KEY_PREFIX}:([a-z_.]+)", text(page)))
-    named |= set(re.findall(rf"`((?:{'|'.join(sections)})\.[a-z_]+)[:`]", text(page)))
+    named |= set(re.findall(rf"`((?:{'|'.join(sections)})(?:\.[a-z_]+)+)[:`]", text(page)))
 
     for path in named:
         assert setting(path) is not None, path
@@ -82,7 +82,7 @@ def test_the_refusal_that_the_page_shows_is_what_the_program_says(monkeypatch: p
 @pytest.fixture(scope="module")
 def emulated() -> Program:
     """The stack of which the page shows output."""
-    return recorded("dev", switches=dict.fromkeys(NOT_EMULATED, False))
+    return emulated_program()
 
 
 def count(program: Program) -> int:

@@ -18,8 +18,8 @@ SETTINGS = "aws:lakeformation/dataLakeSettings:DataLakeSettings"
 LOCATION = "aws:lakeformation/resource:Resource"
 PEOPLE = "aws:lakeformation/identityCenterConfiguration:IdentityCenterConfiguration"
 WORKGROUP, POLICY, ROLE = "aws:athena/workgroup:Workgroup", "aws:iam/rolePolicy:RolePolicy", "aws:iam/role:Role"
-SALES = f"arn:aws:iam::{ACCOUNT}:role/shopware-lakehouse-dev-team-sales"
-AUDITOR = f"arn:aws:iam::{ACCOUNT}:role/shopware-lakehouse-dev-auditor"
+SALES = f"arn:aws:iam::{ACCOUNT}:role/shopware-lakehouse-dev-team-sales-euc1"
+AUDITOR = f"arn:aws:iam::{ACCOUNT}:role/shopware-lakehouse-dev-auditor-euc1"
 STRICTNESS = ("public", "internal", "pii")
 GROUP, INSTANCE = "3f0e2c1a-aaaa-bbbb-cccc-0123456789ab", "arn:aws:sso:::instance/ssoins-7223f1c2d3e4a5b6"
 
@@ -39,7 +39,7 @@ def test_nothing_is_open_to_everybody_and_the_lake_is_registered_for_reading(pro
     assert settings.at("createDatabaseDefaultPermissions") == []
     assert settings.at("createTableDefaultPermissions") == []
     assert settings.at("admins") == [f"arn:aws:iam::{ACCOUNT}:role/deployer"]
-    assert location.at("arn") == f"arn:aws:s3:::shopware-lakehouse-dev-lake-{ACCOUNT}-{REGION}"
+    assert location.at("arn") == f"arn:aws:s3:::shopware-lakehouse-dev-lake-{ACCOUNT}-euc1"
     assert location.at("hybridAccessEnabled") is True
     document = json.loads(one(program, POLICY, "governance-location").at("policy"))
     actions = {action for each in document["Statement"] for action in each["Action"]}
@@ -109,23 +109,16 @@ def test_groups_of_people_get_what_their_team_gets() -> None:
     assert not list(recorded("dev").of(PEOPLE))
 
 
-def test_opt_ins_can_be_left_out_and_take_no_grant_with_them(program: Program) -> None:
-    without = recorded("dev", switches={"opt_ins": False})
-
-    assert list(without.of(OPT_IN)) == []
-    assert {each.name for each in without.of(PERMISSIONS)} == {each.name for each in program.of(PERMISSIONS)}
-
-
 def test_people_ask_in_a_workgroup_of_their_own_that_is_as_strict() -> None:
     both = recorded("dev", identity_center=INSTANCE, team_groups={"sales": [GROUP]})
     people, teams = one(both, WORKGROUP, "query-people"), one(both, WORKGROUP, "query-sales")
 
-    role = f"arn:aws:iam::{ACCOUNT}:role/shopware-lakehouse-dev-athena-people"
+    role = f"arn:aws:iam::{ACCOUNT}:role/shopware-lakehouse-dev-athena-people-euc1"
     own = {
         "executionRole": role,
         "identityCenterConfiguration": {"enableIdentityCenter": True, "identityCenterInstanceArn": INSTANCE},
     }
-    results = f"s3://shopware-lakehouse-dev-query-results-{ACCOUNT}-{REGION}"
+    results = f"s3://shopware-lakehouse-dev-query-results-{ACCOUNT}-euc1"
     common = {**people.at("configuration")}
     assert {name: common.pop(name) for name in own} == own
     assert common.pop("resultConfiguration")["outputLocation"] == f"{results}/people/"
@@ -175,7 +168,7 @@ def test_auditors_read_the_logs_and_nothing_of_the_lake(program: Program) -> Non
         database
     }
     statements = json.loads(one(program, POLICY, "auditors").at("policy"))["Statement"]
-    bucket = f"arn:aws:s3:::shopware-lakehouse-dev-{{}}-{ACCOUNT}-{REGION}"
+    bucket = f"arn:aws:s3:::shopware-lakehouse-dev-{{}}-{ACCOUNT}-euc1"
     objects = {each["Sid"]: each["Resource"] for each in statements if "s3:GetObject" in each["Action"]}
     assert objects == {
         "KeepOwnResults": [f"{bucket.format('query-results')}/auditor/*"],
@@ -186,9 +179,23 @@ def test_auditors_read_the_logs_and_nothing_of_the_lake(program: Program) -> Non
     assert glue == [[f"{prefix}:catalog", f"{prefix}:database/{database}", f"{prefix}:table/{database}/*"]]
 
 
-def test_only_those_whom_the_configuration_names_may_be_auditors() -> None:
+def trusts(program: Program) -> dict[str, Any]:
+    """The trust of each role of people."""
+    people = [each for each in program.of(ROLE) if each.name == "auditors" or "-team-" in each.at("name")]
+    return {each.name: json.loads(each.at("assumeRolePolicy"))["Statement"] for each in people}
+
+
+def test_nobody_may_take_a_role_that_the_configuration_gives_to_nobody(program: Program) -> None:
+    """AWS, "Policy evaluation logic": without an Allow in its trust policy nobody assumes a role."""
+    found = trusts(program)
+
+    assert len(found) == 7
+    assert {statement["Effect"] for each in found.values() for statement in each} == {"Deny"}
+
+
+def test_only_those_whom_the_configuration_names_may_take_a_role() -> None:
     named = f"arn:aws:iam::{ACCOUNT}:role/security"
-    [trust] = json.loads(one(recorded("dev", auditors=json.dumps([named])), ROLE, "auditors").at("assumeRolePolicy"))[
-        "Statement"
-    ]
-    assert trust["Principal"] == {"AWS": [named]}
+    found = trusts(recorded("dev", auditors=json.dumps([named]), team_principals={"sales": [named]}))
+
+    allowed = {name: each["Principal"] for name, [each] in found.items() if each["Effect"] == "Allow"}
+    assert allowed == {"auditors": {"AWS": [named]}, "governance-sales": {"AWS": [named]}}

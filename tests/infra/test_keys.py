@@ -40,7 +40,7 @@ SERVICES: dict[str, list[dict[str, Any]]] = {
             "Principal": {"Service": "cloudtrail.amazonaws.com"},
             "Condition": {
                 "StringEquals": {
-                    "aws:SourceArn": f"arn:aws:cloudtrail:{REGION}:{ACCOUNT}:trail/shopware-lakehouse-dev-audit"
+                    "aws:SourceArn": f"arn:aws:cloudtrail:{REGION}:{ACCOUNT}:trail/shopware-lakehouse-dev-audit-euc1"
                 }
             },
         }

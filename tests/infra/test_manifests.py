@@ -34,7 +34,7 @@ def test_iam_lets_a_job_keep_partitions_of_its_own_tables(stack: str, job: str, 
 
 @pytest.mark.parametrize(("stack", "job", "layers"), JOBS)
 def test_lake_formation_lets_it_too(stack: str, job: str, layers: tuple[str, ...]) -> None:
-    role = f"arn:aws:iam::{ACCOUNT}:role/shopware-lakehouse-{stack}-job-{job}"
+    role = f"arn:aws:iam::{ACCOUNT}:role/shopware-lakehouse-{stack}-job-{job}-euc1"
     program, names = recorded(stack), sorted(name for layer in layers for name in TABLES[layer])
     grants = [each for each in program.of(PERMISSIONS) if each.at("principal") == role]
 
@@ -58,7 +58,7 @@ def test_every_table_of_manifests_lies_where_delta_writes_them() -> None:
         for each in recorded("dev").of(TABLE)
         if each.at("databaseName") == DATABASE.format("dev")
     }
-    lake = f"s3://shopware-lakehouse-dev-lake-{ACCOUNT}-{REGION}"
+    lake = f"s3://shopware-lakehouse-dev-lake-{ACCOUNT}-euc1"
     assert found == {
         name: f"{lake}/{layer}/{name}/_symlink_format_manifest/" for layer, names in TABLES.items() for name in names
     }

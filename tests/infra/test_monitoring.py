@@ -14,7 +14,7 @@ from lakehouse.policies import role_names
 from lakehouse.settings import CONTRACTS
 from runtime import metrics
 from tests.infra.declared import Declared, Program
-from tests.infra.operations import APPLICATION, one, operations
+from tests.infra.operations import APPLICATION, RUN, one, operations
 from tests.infra.recorded_program import ACCOUNT, REGION
 
 ALARM, RULE = "aws:cloudwatch/metricAlarm:MetricAlarm", "aws:cloudwatch/eventRule:EventRule"
@@ -137,7 +137,8 @@ def test_alarms_ask_only_for_metrics_that_the_jobs_send(program: Program) -> Non
 @pytest.mark.parametrize(
     ("rule", "detail"),
     [
-        ("streaming-job", {"applicationId": [APPLICATION], "state": ["FAILED", "CANCELLED", "SUCCESS"]}),
+        ("streaming-job-all", {"jobRunId": [RUN], "state": ["FAILED", "CANCELLED", "SUCCESS"]}),
+        ("streaming-retry-all", {"jobRunId": [RUN]}),
         ("application", {"applicationId": [APPLICATION], "state": ["STOPPED", "TERMINATED"]}),
         (
             "batch-job",
@@ -153,6 +154,41 @@ def test_the_end_of_a_job_is_told(program: Program, rule: str, detail: dict[str,
 
     assert pattern["detail"] == detail
     assert one(program, TARGET, f"monitoring-{rule}").at("arn") == TOPIC
+
+
+# Parts of events by their kind, from AWS' samples ("Monitoring EMR Serverless with Amazon EventBridge", "Glue events").
+EVENTS = {
+    "EMR Serverless Job Run State Change": {
+        "jobRunId", "applicationId", "arn", "releaseLabel", "state", "previousState", "createdBy", "updatedAt",
+        "createdAt",
+    },
+    "EMR Serverless Job Run Retry": {
+        "jobRunId", "applicationId", "arn", "releaseLabel", "createdBy", "updatedAt", "createdAt", "previousAttempt",
+        "previousAttemptState", "previousAttemptCreatedAt", "previousAttemptEndedAt", "newAttempt",
+        "newAttemptCreatedAt",
+    },
+    "EMR Serverless Application State Change": {
+        "applicationId", "applicationName", "arn", "releaseLabel", "state", "previousState", "type", "createdAt",
+        "updatedAt", "autoStopConfig", "autoStartConfig",
+    },
+    "Glue Job State Change": {"jobName", "severity", "state", "jobRunId", "message"},
+    "AWS API Call via CloudTrail": {"eventName", "userIdentity", "eventTime"},
+}  # fmt: skip
+
+
+def test_rules_look_for_and_mails_show_what_is_in_an_event_of_aws(program: Program) -> None:
+    targets = {each.name: each for each in program.of(TARGET)}
+    for rule in program.of(RULE):
+        pattern = json.loads(rule.at("eventPattern"))
+        [kind] = pattern["detail-type"]
+        shown = targets[rule.name].at("inputTransformer", "inputPaths").values()
+        assert set(pattern["detail"]) | {path.split(".")[2] for path in shown} <= EVENTS[kind], rule
+
+
+def test_a_mail_names_the_job(program: Program) -> None:
+    for name in ("streaming-job-all", "streaming-retry-all"):
+        told = one(program, TARGET, f"monitoring-{name}").at("inputTransformer", "inputTemplate")
+        assert "The streaming job all has" in told
 
 
 def test_what_a_rule_sends_is_one_json_string_whose_parts_the_event_has(program: Program) -> None:
@@ -240,11 +276,9 @@ def test_no_widget_lies_over_another(program: Program) -> None:
 
 
 def test_without_jobs_nothing_waits_for_their_metrics() -> None:
-    program = operations(
-        switches={"streaming_jobs": False, "emr": False, "archive": False, "trail": False, "dashboards": False}
-    )
+    program = operations(switches={"streaming_jobs": False, "archive": False, "trail": False, "dashboards": False})
     names = {each.name for each in program.of(ALARM)}
 
-    assert not {name for name in names if "freshness" in name or "archive" in name or "quota" in name}
-    assert {each.name for each in program.of(RULE)} == {"monitoring-batch-job"}
+    assert not {name for name in names if "freshness" in name or "archive" in name}
+    assert {each.name for each in program.of(RULE)} == {"monitoring-application", "monitoring-batch-job"}
     assert list(program.of(DASHBOARD)) == []

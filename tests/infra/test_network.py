@@ -33,7 +33,23 @@ def test_subnets_lie_in_the_network_and_beside_each_other(program: Program) -> N
     ranges = [ipaddress.ip_network(each.at("cidrBlock")) for each in program.of(SUBNET)]
     assert all(each.subnet_of(vpc) for each in ranges)  # type: ignore[arg-type]
     assert not [(a, b) for a in ranges for b in ranges if a is not b and a.overlaps(b)]
-    assert sorted(each.at("availabilityZone") for each in program.of(SUBNET)) == [f"{REGION}{zone}" for zone in "abc"]
+
+
+def test_subnets_lie_in_ordinary_zones_by_id_and_stay_there(program: Program) -> None:
+    """AWS, "Regions and Zones": Local Zones, which an account may have on, offer few services."""
+    subnets = sorted(program.of(SUBNET), key=lambda each: each.name)
+
+    assert [each.at("availabilityZoneId") for each in subnets] == ["euc1-az1", "euc1-az2", "euc1-az3"]
+    assert [each.at("availabilityZone") for each in subnets] == [None] * 3
+    assert {each.ignored for each in subnets} == {frozenset({"availabilityZoneId"})}
+
+
+def test_the_zones_are_those_that_are_configured() -> None:
+    pinned = recorded("dev", availability_zone_ids=json.dumps(["euc1-az3"]))
+    connection = one(pinned, "aws:glue/connection:Connection")
+
+    assert [each.at("availabilityZoneId") for each in pinned.of(SUBNET)] == ["euc1-az3"]
+    assert connection.at("physicalConnectionRequirements", "availabilityZone") == f"{REGION}c", "the subnet's own"
 
 
 @pytest.mark.parametrize(("stack", "zones"), [("dev", 1), ("prod", 3)])

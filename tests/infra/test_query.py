@@ -96,7 +96,7 @@ def test_each_reader_asks_in_a_workgroup_whose_results_it_alone_may_keep(stack: 
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_no_reader_has_a_right_to_another_one_s_results(stack: str) -> None:
-    bucket = f"arn:aws:s3:::shopware-lakehouse-{stack}-query-results-{ACCOUNT}-{REGION}"
+    bucket = f"arn:aws:s3:::shopware-lakehouse-{stack}-query-results-{ACCOUNT}-euc1"
     for each in statements(with_everything(stack)):
         rights = {
             (action, resource)

@@ -11,7 +11,7 @@ import boto3
 import pytest
 
 from lakehouse.settings import CONTRACTS
-from tests.infra.deployed import FORGOTTEN, NOT_EMULATED, Deployed, changed_contracts
+from tests.infra.deployed import FORGOTTEN, NOT_EMULATED, Deployed, changed_contracts, emulated_program
 from tests.infra.engine import Engine, Run, credentials
 from tests.infra.recorded_program import PROJECT, recorded
 
@@ -118,7 +118,7 @@ def test_a_plan_has_no_error_and_no_warning(name: str, emulator_endpoint: str, t
 @pytest.mark.timeout(600)
 def test_up_makes_everything_that_the_emulator_can(deployed: Deployed) -> None:
     assert (deployed.up.errors, deployed.up.warnings) == ([], [])
-    print(f"{len(deployed.up.operations)} resources made; switched off: {', '.join(NOT_EMULATED)}")
+    print(f"{len(deployed.up.operations)} resources made; left out: {', '.join(NOT_EMULATED)}")
     assert len(deployed.up.operations) > 150
 
 
@@ -132,7 +132,7 @@ def test_a_second_preview_proposes_nothing_of_its_own(deployed: Deployed) -> Non
 
 @pytest.mark.timeout(300)
 def test_a_changed_column_changes_its_table_only(deployed: Deployed, tmp_path: Path) -> None:
-    globals_of_program = deployed.engine.declare.__globals__
+    globals_of_program = deployed.globals
     globals_of_program["CONTRACTS"] = changed_contracts(
         CONTRACTS, tmp_path, "stores", "Sales region of the store.", "Region that sells."
     )
@@ -184,8 +184,7 @@ def test_a_later_up_takes_over_what_destroy_left(deployed: Deployed) -> None:
     deployed.engine.configure({f"{PROJECT}:adopt": "true"})
     run = deployed.engine.up()
     assert run.errors == []
-    off = dict.fromkeys(NOT_EMULATED, False)
-    left = {str(each) for each in recorded("dev", switches=off, adopt="true").resources if each.adopted}
+    left = {str(each) for each in emulated_program(adopt="true").resources if each.adopted}
     assert {name for name, operation in run.operations.items() if operation == "import"} == left
     deployed.engine.configure({f"{PROJECT}:adopt": "false"})
     assert known(deployed.engine.preview()) == {}

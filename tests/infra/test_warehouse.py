@@ -22,7 +22,7 @@ NAMESPACE, GROUP = "aws:redshiftserverless/namespace:Namespace", "aws:cloudwatch
 SUBNET, POLICY = "aws:ec2/subnet:Subnet", "aws:iam/rolePolicy:RolePolicy"
 PERMISSIONS, OPT_IN = "aws:lakeformation/permissions:Permissions", "aws:lakeformation/optIn:OptIn"
 FILTER = "aws:lakeformation/dataCellsFilter:DataCellsFilter"
-TEAM = f"arn:aws:iam::{ACCOUNT}:role/shopware-lakehouse-dev-team-"
+TEAM = f"arn:aws:iam::{ACCOUNT}:role/shopware-lakehouse-dev-team-{{}}-euc1"
 DATABASE = "shopware_lakehouse_dev_spectrum"
 SCHEMA = re.compile(
     r"CREATE EXTERNAL SCHEMA IF NOT EXISTS (?P<name>\w+) FROM DATA CATALOG DATABASE '(?P<database>\w+)' "
@@ -57,7 +57,7 @@ def readable(program: Program, team: str) -> Mapping[str, Shown]:
     may_connect = [each for each in program.of(POLICY) if "redshift-serverless:GetCredentials" in each.at("policy")]
     if not usable <= set(sql) or f"warehouse-{team}" not in {each.name for each in may_connect}:
         return {}
-    asker = TEAM + team.replace("_", "-") if schema["role"] == "SESSION" else schema["role"]
+    asker = TEAM.format(team.replace("_", "-")) if schema["role"] == "SESSION" else schema["role"]
     return dict(_granted(program, asker, schema["database"]))
 
 
@@ -209,9 +209,9 @@ def test_logs_that_redshift_exports_end_and_have_our_key(program: Program) -> No
 
 
 def test_the_workgroup_has_the_three_zones_that_it_needs_even_where_the_jobs_have_two(program: Program) -> None:
-    zones = sorted(each.at("availabilityZone") for each in program.of(SUBNET))
+    zones = sorted(each.at("availabilityZoneId") for each in program.of(SUBNET))
 
-    assert zones == [f"{REGION}a", f"{REGION}b", f"{REGION}c"]
+    assert zones == ["euc1-az1", "euc1-az2", "euc1-az3"]
     assert len(one(program, WORKGROUP).at("subnetIds")) == 3
     assert len(list(recorded("dev").of(SUBNET))) == 1
 
