@@ -10,7 +10,7 @@ export UV_NATIVE_TLS ?= true
 export UV_SYSTEM_CERTS ?= true
 EXPORT = $(UV) export --frozen --quiet --no-header --no-emit-project --no-annotate
 
-.PHONY: help setup demo test stress preview package lint format docs requirements bench clean
+.PHONY: help setup demo test test-all stress preview package lint format docs requirements bench clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -26,13 +26,20 @@ setup: .venv/.synced ## Install everything: Python packages, emulator, jars (the
 demo: setup ## Run the lakehouse end to end on real data, then print KPIs, data quality and the proof
 	@$(BIN)/lakehouse demo $(ARGS)
 
-test: setup ## Run the unit, integration and end-to-end tests
+# Two workers: most of a test that takes long is waiting for processes that it has started.
+WORKERS ?= 2
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+test: setup ## Run the unit and integration tests and one demo, in WORKERS=2 processes
+	@$(PYTEST) $(or $(ARGS),tests/unit tests/integration tests/e2e/test_demo.py)
+
+test-all: setup ## Run all tests: the estate, killed jobs, full disks and the dashboard in a browser too
 	@for name in chromium chromium-browser google-chrome google-chrome-stable; do \
 	  command -v $$name > /dev/null && exit 0; \
 	done; \
 	ls -d "$$HOME"/.cache/ms-playwright/chromium* > /dev/null 2>&1 || \
 	  echo 'make: no Chromium or Chrome was found, so the browser tests will fail: apt-get install chromium, or $(BIN)/playwright install chromium' >&2
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 lint: .venv/.synced ## Check style, formatting, types, and that requirements.txt is the lock
 	@$(BIN)/ruff check --no-cache .
@@ -48,8 +55,9 @@ format: .venv/.synced ## Put the code into the house format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-docs: .venv/.synced ## Write docs/contracts from contracts/
+docs: .venv/.synced ## Write docs/contracts from contracts/, and docs/kpis from the KPIs and their meanings
 	@$(BIN)/python -m local.contract_pages
+	@$(BIN)/python -m local.kpi_pages
 
 preview: package ## Plan the AWS estate of STACK=dev against an empty emulated account; fails on a warning (needs pulumi)
 	@$(BIN)/python -m tests.infra.preview $(or $(STACK),dev)

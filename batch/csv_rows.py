@@ -1,12 +1,21 @@
-"""CSV to rows: each record becomes a JSON object of header to cell, a record that is not well formed stays as it is."""
+"""CSV to rows: each record becomes a JSON object of header to cell, a record that is not well formed stays as it is.
+
+Whatever the header is, no line is lost: lines under one that the contract does not know become rows that wait for the
+source's dialect.
+"""
 
 import csv
-import json
-from collections.abc import Iterator
-from typing import NamedTuple
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import chain, islice
 
+from batch.csv_records import CsvRecord, NumberedLines, as_text, csv_records
 from batch.lines import (
+    BYTE_ORDER_MARK,
     DEFAULT_LIMITS,
+    PADDING,
+    UNREADABLE,
     UTF8,
     Limits,
     Row,
@@ -15,53 +24,168 @@ from batch.lines import (
     physical_lines,
     text_row,
 )
+from lakehouse.contract_model import Contract
+from lakehouse.delimited import Form, Header, HeaderError, fields_of, header_of, names_all_required
+from lakehouse.dialect import PLAIN
+from lakehouse.field_values import Value, conversion
+from lakehouse.json_text import encoded, encoded_texts
+from lakehouse.path_fields import path_fields
+from lakehouse.rereading import LINE, beside_record, line_payload
 
-_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+# How far down a header is looked for below lines that are none.
+TITLE_LINES = 20
+_SEPARATOR = re.compile(rb'"?sep=(?P<sign>[^\r\n"])"?[ \t]*[\r\n]*', re.IGNORECASE)
 
 
-class CsvRecord(NamedTuple):
-    """A record: the 1-based physical line where it starts, its bytes with line breaks, its cells; None is broken."""
-
-    line: int
-    raw: bytes
-    cells: list[str] | None
-
-
-def csv_rows(chunks: Iterator[bytes], limits: Limits = DEFAULT_LIMITS) -> Iterator[Row]:
+def csv_rows(
+    chunks: Iterator[bytes],
+    limits: Limits = DEFAULT_LIMITS,
+    contract: Contract | None = None,
+    path: str = "",
+    delimiter: str | None = None,
+) -> Iterator[Row]:
     """One row for each record below the header: a JSON object of column to cell text, null for an empty cell.
 
     A record with more or fewer cells than the header, or with wrong quotes, is a row with its raw text; one that is
     no UTF-8 is a row with its bytes as base64. Blank lines are no records. A file with a header alone gives no rows.
-    Raises UnreadableFileError for a file without a header, a header that cannot name columns, and as
-    `physical_lines` does.
+    Lines above the header, or that repeat it, are rows of encoding `line` that say so. Under a header that cannot name
+    the cells every line is such a row, and the header itself one of encoding `unreadable`, which tells the fault.
+    Raises UnreadableFileError for a file without any record, and as `physical_lines` does.
     """
-    records = csv_records(chunks, limits)
-    header = next(records, None)
-    if header is None:
+    lines = NumberedLines(physical_lines(chunks, limits, at_any_line_break))
+    form = _form(lines, contract, delimiter)
+    records = csv_records(lines, limits, form)
+    if contract is not None:
+        records = (each for each in records if each.raw.strip(PADDING))
+    head = list(islice(records, 1))
+    if not head:
         raise UnreadableFileError("empty file")
-    columns = _columns(header, limits)
+    if contract is not None and contract.dialect.columns:
+        header = header_of(contract.dialect.columns, contract)
+        yield from _below(header, chain(head, records), contract, path)
+        return
+    if contract is not None and not _is_header(head[0], contract):
+        more, records = _down_to_header(records, head[0], limits, contract)
+        head += more
+    titles = 0
+    if contract is not None and _is_header(head[-1], contract):
+        titles = len(head) - 1
+    for title in head[:titles]:
+        yield Row(title.line, line_payload(_ended(title.raw), "it stands above the header"), LINE)
+    records = chain(head[titles + 1 :], records)
+    try:
+        header = _header(head[titles], limits, contract)
+    except HeaderError as fault:
+        yield from _without_header(head[titles], records, str(fault), limits, path)
+    else:
+        yield from _below(header, records, contract, path)
+
+
+def _form(lines: NumberedLines, contract: Contract | None, delimiter: str | None) -> Form:
+    """How the cells are set apart: as declared, else as a line `sep=;` says, which is taken away, else by the suffix.
+
+    Blanks behind every delimiter of a header are none of its names'.
+    """
+    dialect = PLAIN if contract is None else contract.dialect
+    first = lines.first()
+    match = _SEPARATOR.fullmatch(first[1].removeprefix(BYTE_ORDER_MARK)) if first else None
+    if match is not None and match["sign"].isascii():
+        while next(lines) != first:
+            pass
+        delimiter, first = match["sign"].decode(), lines.first()
+    form = Form.of(dialect, delimiter)
+    if first is None or contract is None or dialect.columns:
+        return form
+    sign = form.delimiter.encode()
+    spaced = 0 < first[1].count(sign) == first[1].count(sign + b" ")
+    return replace(form, after_space=spaced and _is_known(first[1], form, contract))
+
+
+def _is_known(line: bytes, form: Form, contract: Contract) -> bool:
+    """Whether the line is a header of which the contract has a name."""
+    try:
+        header_of(next(form.reader([as_text(line)]), []), contract)
+    except (csv.Error, HeaderError):
+        return False
+    return True
+
+
+def _header(record: CsvRecord, limits: Limits, contract: Contract | None) -> Header:
+    """The header that a record is. Raises HeaderError if it cannot name the cells of the records below."""
+    if len(record.raw) > limits.header_bytes:
+        raise HeaderError(f"the header is longer than {limits.header_bytes} bytes")
+    if record.cells is None:
+        raise HeaderError("the header has wrong quotes")
+    if b"\0" in record.raw or not all(map(_is_text, record.cells)):
+        raise HeaderError("the header is not UTF-8 text")
+    return header_of(record.cells, contract)
+
+
+def _down_to_header(
+    records: Iterator[CsvRecord], first: CsvRecord, limits: Limits, contract: Contract
+) -> tuple[list[CsvRecord], Iterator[CsvRecord]]:
+    """The next records down to one that can only be the header, or some where none is, and the records behind them."""
+    found: list[CsvRecord] = []
+    size = len(first.raw)
+    try:
+        for record in islice(records, TITLE_LINES):
+            found.append(record)
+            size += len(record.raw)
+            if size > limits.header_bytes or _is_header(record, contract):
+                break
+    except UnreadableFileError as fault:
+        return found, _failing(fault)
+    return found, records
+
+
+def _failing(fault: UnreadableFileError) -> Iterator[CsvRecord]:
+    """Raises the fault where the records that were read before it have been taken."""
+    raise fault
+    yield
+
+
+def _is_header(record: CsvRecord, contract: Contract) -> bool:
+    return record.cells is not None and names_all_required(record.cells, contract)
+
+
+def _below(header: Header, records: Iterator[CsvRecord], contract: Contract | None, path: str) -> Iterator[Row]:
+    beside = {} if contract is None else path_fields(path, contract)
+    convert = None if contract is None else conversion(contract)
+    encode = encoded if contract is not None and contract.dialect.decimal == "," else encoded_texts
+    repeated = list(header.cells) if contract is not None and not contract.dialect.columns else None
     for record in records:
-        cells = record.cells
-        if cells is None or len(cells) != len(columns):
-            yield text_row(record.line, record.raw)
+        if record.cells is not None and record.cells == repeated:
+            yield Row(record.line, line_payload(_ended(record.raw), "it is the header once more"), LINE)
             continue
-        payload = _to_json({column: cell or None for column, cell in zip(columns, cells, strict=True)})
-        # Bytes that are no UTF-8 were decoded to surrogates: only they cannot be encoded again.
-        yield Row(record.line, payload, UTF8) if _is_text(payload) else text_row(record.line, record.raw)
+        fields = None if record.cells is None else fields_of(record.cells, header)
+        if fields is None:
+            yield text_row(record.line, record.raw)
+        else:
+            if convert is not None:
+                convert(fields)
+            yield _object_row(record, beside_record(fields, beside), encode)
 
 
-def _columns(header: CsvRecord, limits: Limits) -> list[str]:
-    """The column names. Raises UnreadableFileError if they cannot name the cells of the rows below."""
-    if len(header.raw) > limits.header_bytes:
-        raise UnreadableFileError(f"the header is longer than {limits.header_bytes} bytes", header.line)
-    if header.cells is None:
-        raise UnreadableFileError("the header has wrong quotes", header.line)
-    if b"\0" in header.raw or not all(map(_is_text, header.cells)):
-        raise UnreadableFileError("the header is not UTF-8 text", header.line)
-    twice = sorted({name for name in header.cells if header.cells.count(name) > 1})
-    if twice:
-        raise UnreadableFileError(f"the header names a column twice: {', '.join(map(repr, twice))}", header.line)
-    return header.cells
+def _object_row(record: CsvRecord, fields: dict[str, Value], encode: Callable[[dict[str, Value]], str]) -> Row:
+    payload = encode(fields)
+    # Bytes that are no UTF-8 were decoded to surrogates: only they cannot be encoded again.
+    return Row(record.line, payload, UTF8) if _is_text(payload) else text_row(record.line, record.raw)
+
+
+def _without_header(
+    first: CsvRecord, records: Iterator[CsvRecord], fault: str, limits: Limits, path: str
+) -> Iterator[Row]:
+    """Every line of a file whose header cannot be used; a header of bounded length stands beside each line."""
+    raw = _ended(first.raw)
+    yield Row(first.line, line_payload(raw, fault, file=path), UNREADABLE)
+    header = raw if len(first.raw) <= limits.header_bytes else None
+    error = f"the header of its file is not understood: see record {path}#{first.line}"
+    for record in records:
+        yield Row(record.line, line_payload(_ended(record.raw), error, header), LINE)
+
+
+def _ended(raw: bytes) -> bytes:
+    return raw.removesuffix(b"\n").removesuffix(b"\r")
 
 
 def _is_text(text: str) -> bool:
@@ -70,92 +194,3 @@ def _is_text(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-class _RecordTooLongError(Exception):
-    """A record in quotes goes on beyond the limits: its opening quote is most likely a fault."""
-
-
-class _RecordLines:
-    """Lines for `csv.reader`, which asks for one more as long as a record is open; it keeps those of the open record.
-
-    Each line is scanned at most three times, however hostile the quotes: as part of a record that proves broken, then
-    by itself.
-    """
-
-    def __init__(self, lines: Iterator[tuple[int, bytes]], limits: Limits) -> None:
-        self._lines = lines
-        self._limits = limits
-        self._again: tuple[int, bytes] | None = None
-        self._bytes = 0
-        self.taken: list[tuple[int, bytes]] = []
-        self.exhausted = False
-
-    def __iter__(self) -> "_RecordLines":
-        return self
-
-    def __next__(self) -> str:
-        if self._bytes > self._limits.line_bytes or len(self.taken) >= self._limits.record_lines:
-            raise _RecordTooLongError
-        found, self._again = self._again or next(self._lines, None), None
-        if found is None:
-            self.exhausted = True
-            raise StopIteration
-        self.taken.append(found)
-        self._bytes += len(found[1])
-        return _decoded(found[1])
-
-    def take(self) -> list[tuple[int, bytes]]:
-        """The lines of the record that has ended; the next line begins another."""
-        taken, self.taken, self._bytes = self.taken, [], 0
-        return taken
-
-    def give_back(self, line: tuple[int, bytes]) -> None:
-        """Makes `line` the next one."""
-        self._again = line
-
-
-def csv_records(chunks: Iterator[bytes], limits: Limits = DEFAULT_LIMITS) -> Iterator[CsvRecord]:
-    """Every record of the bytes, broken ones included; blank lines are left out.
-
-    Quotes follow RFC 4180 strictly (a quote inside a cell without quotes is text). A record whose quotes prove wrong
-    only in a later line loses just its first line to the fault: its other lines are taken as a record each, and the
-    last one may start a record of several lines again.
-    """
-    # The module's limit is for the whole process; ours is on lines and records, so that its own never comes first.
-    csv.field_size_limit(max(csv.field_size_limit(), limits.line_bytes * 2 + 2))
-    lines = _RecordLines(physical_lines(chunks, limits, at_any_line_break), limits)
-    reader = csv.reader(lines, strict=True)
-    while True:
-        try:
-            cells = next(reader, None)
-            taken = lines.take()
-        except UnreadableFileError as fault:
-            first = lines.taken[0][0] if lines.taken else fault.line
-            raise UnreadableFileError(fault.reason, first) from fault
-        except (csv.Error, _RecordTooLongError) as error:
-            taken = lines.take()
-            if isinstance(error, csv.Error) and not lines.exhausted and len(taken) > 1:
-                lines.give_back(taken.pop())
-            yield from _line_by_line(taken)
-            continue
-        if cells is None:
-            return
-        if cells:
-            yield CsvRecord(taken[0][0], b"".join(raw for _, raw in taken), cells)
-
-
-def _line_by_line(lines: list[tuple[int, bytes]]) -> Iterator[CsvRecord]:
-    """Each line as a record of its own, broken where its quotes are open."""
-    for number, raw in lines:
-        try:
-            cells = next(csv.reader([_decoded(raw)], strict=True))
-        except csv.Error:
-            yield CsvRecord(number, raw, None)
-            continue
-        if cells:
-            yield CsvRecord(number, raw, cells)
-
-
-def _decoded(raw: bytes) -> str:
-    return raw.decode("utf-8", "surrogateescape")

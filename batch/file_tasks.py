@@ -7,9 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from batch.landing_area import LandingArea, LandingFile
+from batch.landing_area import LandingArea, LandingFile, spelled
 from batch.lines import MEBIBYTE, Row
 from batch.readers import read_rows
+from lakehouse.contract_model import Contract
 
 # What a task gives back: the envelope, and which file of the batch a row is from.
 READ_DDL = (
@@ -38,7 +39,7 @@ def in_groups(files: list[LandingFile], cores: int) -> list[list[LandingFile]]:
 
     Files of one day stay together, for a task writes one data file for each day that it meets.
     """
-    ordered = sorted(files, key=lambda file: (file.modified.date(), file.path))
+    ordered = sorted(files, key=lambda file: (file.arrived_at.date(), file.path))
     work = sum(file.size + FILE_COST for file in ordered)
     most = min(TASK_BYTES, -(-work // max(cores, 1)))
     groups: list[list[LandingFile]] = []
@@ -54,34 +55,57 @@ def in_groups(files: list[LandingFile], cores: int) -> list[list[LandingFile]]:
 
 
 def read_groups(
-    area: LandingArea, groups: list[list[LandingFile]], now: datetime, batches: Iterator[pa.RecordBatch]
+    area: LandingArea,
+    groups: list[list[LandingFile]],
+    now: datetime,
+    batches: Iterator[pa.RecordBatch],
+    contract: Contract | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Runs on an executor: the rows of the groups whose numbers are in `batches`."""
+    """Runs on an executor: the rows of the groups whose numbers are in `batches`, read as their source's contract says.
+
+    Without a contract any header will do.
+    """
     for batch in batches:
         numbers: list[Any] = batch.column(0).to_pylist()
         for number in numbers:
             first = sum(map(len, groups[:number]))
             for index, file in enumerate(groups[number], first):
-                yield from _read_file(area, file, index, now)
+                yield from _read_file(area, file, index, now, contract)
 
 
-def _read_file(area: LandingArea, file: LandingFile, index: int, now: datetime) -> Iterator[pa.RecordBatch]:
-    rows = read_rows(file.record_path, area.chunks(file), file.size)
+def read_files(
+    area: LandingArea, files: list[LandingFile], now: datetime, contract: Contract | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The rows of some files, one after the other, in this process."""
+    for index, file in enumerate(files):
+        yield from _read_file(area, file, index, now, contract)
+
+
+def _read_file(
+    area: LandingArea, file: LandingFile, index: int, now: datetime, contract: Contract | None
+) -> Iterator[pa.RecordBatch]:
+    rows = read_rows(file.record_path, area.chunks(file), file.size, contract=contract)
     while part := _part(rows):
         count = len(part)
         yield pa.record_batch(
             [
-                [f"{file.record_path}#{row.line}" for row in part],
+                [record_id(file, row) for row in part],
                 [row.payload for row in part],
                 [row.encoding for row in part],
-                [file.modified] * count,
+                [file.arrived_at] * count,
                 [now] * count,
                 [None] * count,
-                [file.modified.date()] * count,
+                [file.arrived_at.date()] * count,
                 [index] * count,
             ],
             schema=READ_SCHEMA,
         )
+
+
+def record_id(file: LandingFile, row: Row) -> str:
+    """`<path>#<line>`, or `<path>#<member>#<line>` for a file of an archive that holds several."""
+    member = f"{spelled(row.member)}#" if row.member else ""
+    return f"{file.record_path}#{member}{row.line}"
 
 
 def _part(rows: Iterator[Row]) -> list[Row]:

@@ -16,7 +16,7 @@ from lakehouse.errors import LakehouseError
 from lakehouse.settings import Settings, load_settings
 from runtime.leases import Leases
 from runtime.region import use_region
-from runtime.spark import create_session
+from runtime.spark import SparkOnDemand
 
 PREFIX = "--lakehouse_"
 JOB = "job"
@@ -45,12 +45,12 @@ def run(job: str, settings: Settings) -> None:
     contracts = load_contracts(settings.contracts_directory)
     sources = _sources(job, contracts, settings)
     with Leases(settings.root, f"batch {job}", [f"bronze.{each}" for each in sources]) as leases:
-        spark = create_session(f"lakehouse batch {job}", settings)
+        spark = SparkOnDemand(f"lakehouse batch {job}", settings)
         if job == MAINTENANCE:
-            for maintained in maintain(spark, settings, contracts):
+            for maintained in maintain(spark.session(), settings, contracts):
                 print(maintained)
         if job == RECONCILE:
-            found = reconcile(spark, settings.root, contracts, Scope(contracts.sources))
+            found = reconcile(spark.session(), settings.root, contracts, Scope(contracts.sources))
             for line in found.log_lines():
                 print(line)
             if found.differences:
@@ -58,7 +58,7 @@ def run(job: str, settings: Settings) -> None:
         refused: list[str] = []
         for source in sources:
             done = ingest(
-                spark,
+                spark.session,
                 contracts,
                 source,
                 settings.landing,

@@ -1,4 +1,4 @@
-"""Landing files into bronze, each exactly once: plan, read on the executors, append.
+"""Landing files into bronze, each exactly once: plan, read (large batches on executors), append.
 
 The payload of a record is what `batch.readers` makes of it; nothing is judged here, so that bronze holds what came.
 """
@@ -16,19 +16,19 @@ from batch.landing import Bounds, Plans, in_batches
 from batch.landing_area import LandingArea
 from lakehouse.contracts import Contracts
 from lakehouse.layout import Layout
-from lakehouse.schemas import envelope_type
 from runtime.delta_log import DeltaLog
 from runtime.restores import Restores
 from runtime.storage import Storage
-from runtime.tables import ensure_table
 
 CHECKPOINT_ID = "metadata.json"
-BRONZE_PROPERTIES = {"delta.appendOnly": "true"}
 
 
 @dataclass(frozen=True)
 class Ingested:
-    """What one run took in from a source: `unreadable` counts files, of which the rest could not be read."""
+    """What one run took in from a source: `unreadable` counts files, of which the rest could not be read.
+
+    `passed_over` counts what lies there and is no delivery: hidden and unfinished files, and what tools leave behind.
+    """
 
     source: str
     batches: int = 0
@@ -36,10 +36,11 @@ class Ingested:
     records: int = 0
     unreadable: int = 0
     refused: tuple[str, ...] = ()
+    passed_over: int = 0
 
 
 def ingest(
-    spark: SparkSession,
+    spark: Callable[[], SparkSession],
     contracts: Contracts,
     source: str,
     landing: str,
@@ -50,44 +51,46 @@ def ingest(
 ) -> Ingested:
     """Appends every file of `<landing>/<source>/` that is new to `bronze.<source>`, each exactly once.
 
-    1. The checkpoint has an id, made once: transaction ids carry it, so that the batches of a new checkpoint, which
+    1. The table is there, as its contract says.
+    2. The checkpoint has an id, made once: transaction ids carry it, so that the batches of a new checkpoint, which
        begin at 0 again, are not taken for those of the old one.
-    2. The table is there, as its contract says.
     3. Batches that are planned but not in the table (this process died, or somebody removed the table) are taken in
        exactly as they were planned.
     4. The landing area is listed: files under a new path are taken in, a known path with other content is refused.
     5. For each batch of new files: its plan is written, put-if-absent, before the first byte is read.
-    6. The files are read on the executors, counted, and appended in one commit under the transaction id.
+    6. The files are read, counted, and appended in one commit under the transaction id.
 
     A crash before 5 has done nothing; after 5 or within 6 the next run's step 3 repeats the batch; after 6 the table
     knows it. `still_ours` is asked before each of these writes, and raises when this process may no longer write.
 
+    `spark` gives a session for batches that are too large for this process.
+
     Raises LakehouseError when the landing area cannot be listed, plan and table contradict each other,
     another process takes in the same source, or a batch cannot be read or written.
     """
-    table = BronzeTable(spark, contracts, root, source, LandingArea.open(landing), now, still_ours=still_ours)
-    checkpoint = Storage.open(Layout(root).checkpoint("bronze", source))
+    area = LandingArea.open(landing)
     # 1
-    table.app_id = f"{_checkpoint_id(table, checkpoint)}:{table.name}"
+    table = BronzeTable(spark, contracts, root, source, area, now, still_ours)
+    checkpoint = Storage.open(Layout(root).checkpoint("bronze", source))
     # 2
-    ensure_table(spark, table.uri, envelope_type(contracts), ["ingest_date"], BRONZE_PROPERTIES)
+    table.app_id = f"{_checkpoint_id(table, checkpoint)}:{table.name}"
     # 3
     plans = Plans(checkpoint)
     done, unfinished = Ingested(source), _unfinished(table, plans, checkpoint)
-    restores = Restores(DeltaLog(table.root, table.name))
+    restores = Restores(DeltaLog(root, table.name))
     restores.refuse()
     for batch in unfinished:
         done = _add(done, table.append(batch, plans.files_of(batch)))
     # 4
-    new, refused = plans.compare(table.area.files(source))
-    for files in in_batches(new, bounds or Bounds()):
+    look = plans.look(area, source, now())
+    for files in in_batches(look.new, bounds or Bounds()):
         # 5
         still_ours()
         batch = plans.add(files)
         # 6
         restores.refuse()
         done = _add(done, table.append(batch, files))
-    return replace(done, refused=tuple(map(str, refused)))
+    return replace(done, refused=tuple(map(str, look.refused)), passed_over=look.passed_over)
 
 
 def _checkpoint_id(table: BronzeTable, checkpoint: Storage) -> str:

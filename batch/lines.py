@@ -10,33 +10,32 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-UTF8 = "utf8"
+from lakehouse.rereading import LINE as LINE
+from lakehouse.rereading import UNREADABLE as UNREADABLE
+from lakehouse.rereading import UTF8 as UTF8
+
 BASE64 = "base64"
-UNREADABLE = "unreadable"
 
 MEBIBYTE = 1024 * 1024
 GZIP = 31  # zlib's name for a window of 32 KiB inside a gz header and trailer
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-# The longer marks first: that of UTF-32 starts with that of UTF-16.
-FOREIGN_MARKS = {
-    b"\xff\xfe\x00\x00": "UTF-32",
-    b"\x00\x00\xfe\xff": "UTF-32",
-    b"\xff\xfe": "UTF-16",
-    b"\xfe\xff": "UTF-16",
-}
+# What DOS ends a file with, and what some tools fill it up with, beside white space.
+PADDING = b"\0\x1a \t\r\n"
 
 
 class Row(NamedTuple):
     """One record of a file.
 
     `line` is the 1-based physical line where it starts (Parquet: the 1-based row), `payload` and `encoding` are the
-    envelope's: the record as text (`utf8`), its bytes where they are no UTF-8 (`base64`), or `{"file", "error"}` for
-    the rest of a file that cannot be read (`unreadable`).
+    envelope's: the record as text (`utf8`), its bytes where they are no UTF-8 (`base64`), `{"file", "error"}` for
+    what of a file cannot be read (`unreadable`), or a line with the header above it (`line`), which waits for its
+    source's dialect (`lakehouse.rereading`). `member` names the file of an archive that holds several.
     """
 
     line: int
     payload: str
     encoding: str
+    member: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,17 +101,28 @@ def unpacked(chunks: Iterator[bytes], allowed: int) -> Iterator[bytes]:
         raise UnreadableFileError("broken gz: cut short")
 
 
-def without_mark(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The chunks without UTF-8's byte order mark. Raises UnreadableFileError for the mark of another encoding."""
+def opened(chunks: Iterator[bytes], enough: Callable[[bytes], bool]) -> tuple[bytes, Iterator[bytes]]:
+    """How the bytes begin, as much of them as is `enough`, and all of them again.
+
+    A fault of the bytes behind the beginning is raised behind it, so that what came before is read.
+    """
     head = b""
-    for chunk in chunks:
-        head += chunk
-        if len(head) >= 4:
-            break
-    for mark, encoding in FOREIGN_MARKS.items():
-        if head.startswith(mark):
-            raise UnreadableFileError(f"the file is {encoding}: only UTF-8 is read")
-    yield head.removeprefix(BYTE_ORDER_MARK)
+    fault: UnreadableFileError | None = None
+    try:
+        for chunk in chunks:
+            head += chunk
+            if enough(head):
+                break
+    except UnreadableFileError as error:
+        fault = error
+    return head, _continued(head, chunks, fault)
+
+
+def _continued(head: bytes, chunks: Iterator[bytes], fault: UnreadableFileError | None) -> Iterator[bytes]:
+    if head:
+        yield head
+    if fault is not None:
+        raise fault
     yield from chunks
 
 

@@ -10,7 +10,7 @@ from lakehouse.layout import Layout
 from lakehouse.settings import Settings
 from runtime.compaction import compact, remove_old_files
 from runtime.leases import LeaseHeldError, Leases
-from runtime.tables import table_exists, table_version
+from runtime.tables import open_table, table_exists
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def maintain(
     """Compacts and cleans the named tables, or all that exist, one after the other.
 
     1. A table whose lease is free is compacted under that lease. One that a running job writes is left to the job,
-       which compacts it after every `settings.compact_batches` batches.
+       which compacts it once in `settings.compact_batches` commits.
     2. Files that no version of the last `settings.time_travel_hours` needs are removed, beside the owner or not.
 
     Raises ContractError for a table that does not exist.
@@ -38,18 +38,16 @@ def maintain(
     layout = Layout(settings.root)
     for name in tables or contracts.tables:
         uri = layout.table(name)
-        if not table_exists(spark, uri):
+        if not table_exists(uri):
             continue
-        before = table_version(spark, uri)
-        held_by = None
+        held_by, compacted = None, False
         # 1
         try:
             with Leases(settings.root, "maintain", [_leased(contracts, name)]) as leases:
                 leases.check()
-                compact(spark, uri)
+                compacted = compact(open_table(uri), thoroughly=True)
         except LeaseHeldError as error:
             held_by = str(error)
-        compacted = table_version(spark, uri) > before and held_by is None
         # 2
         remove_old_files(spark, uri, settings.time_travel_hours)
         yield Maintained(name, compacted, held_by)

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 
 from bench.result import Table
 from bench.stream_run import GOLD, SILVER, NotThroughError, StreamRun
-from bench.web_events import step
-from bench.web_lake import SOURCE
+from bench.web_events import SOURCE, step
 from local.repeating import Repeating
 from local.sql import Lake
 from runtime.delta_log import DeltaLog
 from runtime.lineage import Lineage, ShardInput, TableInput, read_lineage
 
 MOST_IN_A_CALL = 500
-SAMPLE_SECONDS = 5.0
+SAMPLE_SECONDS = 2.0
 # In the middle of the first shard's range of hash keys.
 HOT_KEY = str(2**126)
 DRAIN_SECONDS = 3600
@@ -178,11 +177,11 @@ def flat_memory(samples: list[Sample]) -> float:
     return max(each.jvm + each.python for each in samples if each.at > middle) / first
 
 
-def minutes(samples: list[Sample]) -> Table:
-    """A row a minute: where the events are, and the memory at its highest in that minute."""
+def minutes(samples: list[Sample], every: int = ROW_SECONDS) -> Table:
+    """A row for every so many seconds: where the events are, and the memory at its highest in that time."""
     rows = []
-    for start in range(0, int(samples[-1].at) + 1, ROW_SECONDS):
-        within = [each for each in samples if start <= each.at < start + ROW_SECONDS]
+    for start in range(0, int(samples[-1].at) + 1, every):
+        within = [each for each in samples if start <= each.at < start + every]
         if not within:
             continue
         last = within[-1]

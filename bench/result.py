@@ -1,7 +1,7 @@
-"""What a benchmark found, as values: tables to show, goals with what was measured."""
+"""What a benchmark found, as values: tables to show, goals with what was measured, figures for other benchmarks."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,16 @@ class Goal:
 
 @dataclass(frozen=True)
 class Result:
-    """A benchmark's findings. `method` says in a few sentences what was measured and how."""
+    """A benchmark's findings. `method` says in a few sentences what was measured and how; `figures` are what the pages
+    that bring several benchmarks together need of it; `picture` is the text of an SVG.
+    """
 
     title: str
     method: str
     goals: tuple[Goal, ...]
     tables: tuple[Table, ...]
+    figures: Mapping[str, float] = field(default_factory=dict)
+    picture: str | None = None
 
 
 def percentile(values: Sequence[float], share: float) -> float:

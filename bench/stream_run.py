@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,8 +16,7 @@ import boto3
 import psutil
 
 from bench.ministack import MiniStack, ministack
-from bench.web_events import event
-from bench.web_lake import PRODUCTS, SOURCE
+from bench.web_events import PRODUCTS, SOURCE, event
 from lakehouse.settings import CONTRACTS, Settings
 from local import stack
 from local.demo.jobs import Job, Jobs
@@ -58,8 +57,12 @@ class Way:
 class StreamRun:
     """The running job, its lake, and its stream."""
 
-    def __init__(self, settings: Settings, emulator: MiniStack, job: Job, jobs: Jobs) -> None:
+    def __init__(
+        self, settings: Settings, emulator: MiniStack, job: Job, jobs: Jobs, variables: Mapping[str, str]
+    ) -> None:
         self.settings = settings
+        # Under which another command works on the same lake.
+        self.variables = variables
         self.emulator = emulator
         self._job = job
         self._jobs = jobs
@@ -96,9 +99,9 @@ class StreamRun:
 
         None when one is not in gold yet.
         """
-        bronze = _Commits.of(self._logs[f"bronze.{SOURCE}"], lambda lineage: _shards(lineage))
-        silver = _Commits.of(self._logs[SILVER], lambda lineage: _versions(lineage, f"bronze.{SOURCE}"))
-        gold = _Commits.of(self._logs[GOLD], lambda lineage: _versions(lineage, SILVER))
+        bronze = Commits.of(self._logs[f"bronze.{SOURCE}"], lambda lineage: _shards(lineage))
+        silver = Commits.of(self._logs[SILVER], lambda lineage: _versions(lineage, f"bronze.{SOURCE}"))
+        gold = Commits.of(self._logs[GOLD], lambda lineage: _versions(lineage, SILVER))
         found: list[Way] = []
         for each in sent:
             in_bronze = bronze.first(each.shard, each.sequence)
@@ -124,6 +127,42 @@ class StreamRun:
     def sent(self) -> int:
         """How many events were put so far; they are numbered from 0."""
         return self._number
+
+    def start(self) -> None:
+        """Starts the job, or starts it again."""
+        self._job.start()
+
+    def start_again(self) -> None:
+        """SIGKILL to the job and all that it started; then it is started again at once."""
+        self._job.kill()
+        self._job.start()
+
+    def run(self, name: str, *arguments: str) -> None:
+        """Runs another command of the product beside the job, to its end."""
+        command = [sys.executable, "-m", "local", *arguments]
+        beside = self._jobs.add(Job(name, command, self.settings.state_directory / f"{name}.log", self.variables))
+        beside.start()
+        if not beside.wait(START_SECONDS):
+            raise NotThroughError(f"`lakehouse {name}` did not end within {START_SECONDS} s: {beside.log}")
+
+    def commits(self, table: str, below: str) -> "Commits":
+        """The commits of a table by the versions of the table `below` that they took in."""
+        return Commits.of(DeltaLog(self.settings.root, table), lambda lineage: _versions(lineage, below))
+
+    def newest(self, table: str) -> int:
+        """The newest version of a table; -1 where there is none."""
+        version = DeltaLog(self.settings.root, table).newest()
+        return -1 if version is None else version
+
+    def brought(self, table: str, below: str, after: int) -> bool:
+        """Whether a commit of the table behind version `after` took in something: records, or versions of `below`."""
+        log = DeltaLog(self.settings.root, table)
+        for version in range(after + 1, self.newest(table) + 1):
+            commit = log.commit(version)
+            lineage = read_lineage(commit.metadata) if commit else None
+            if lineage is not None and (any(_shards(lineage)) or any(_versions(lineage, below))):
+                return True
+        return False
 
     def check(self) -> None:
         """Raises JobFailedError when the job has ended with an error."""
@@ -154,7 +193,7 @@ class StreamRun:
         return total
 
 
-class _Commits:
+class Commits:
     """A table's commits by what they took in: for each input its ends, ascending, with version and time."""
 
     def __init__(self) -> None:
@@ -162,7 +201,7 @@ class _Commits:
         self._commits: dict[str, list[tuple[int, float]]] = {}
 
     @classmethod
-    def of(cls, log: DeltaLog, ends: Any) -> "_Commits":
+    def of(cls, log: DeltaLog, ends: Any) -> "Commits":
         """`ends` gives the inputs of a lineage with their ends."""
         commits = cls()
         newest = log.newest()
@@ -192,10 +231,13 @@ def _versions(lineage: Lineage, table: str) -> Iterator[tuple[str, int]]:
 
 
 @contextmanager
-def stream_all(folder: Path, kinesis_endpoint: Any = None) -> Iterator[StreamRun]:
+def stream_all(
+    folder: Path, endpoints: Mapping[str, Callable[[str], str]] | None = None, started: bool = True
+) -> Iterator[StreamRun]:
     """MiniStack with a lake on its S3 that knows the products, and `lakehouse stream all` on it, all layers running.
 
-    `kinesis_endpoint` may be a function from MiniStack's address to the one that the job reads Kinesis at.
+    `endpoints` are variables of the job, each with a function from MiniStack's address to the value. The job is left
+    to be started by the caller where `started` says so.
     """
     folder.mkdir(parents=True)
     with ministack() as emulator, Jobs() as jobs:
@@ -214,23 +256,19 @@ def stream_all(folder: Path, kinesis_endpoint: Any = None) -> Iterator[StreamRun
             "LAKEHOUSE_CONTRACTS_DIRECTORY": str(settings.contracts_directory),
             "LAKEHOUSE_CONFIG": os.devnull,
         }
-        _land_products(settings, jobs, variables, folder)
-        if kinesis_endpoint is not None:
-            variables["AWS_ENDPOINT_URL_KINESIS"] = kinesis_endpoint(emulator.endpoint)
+        _land_products(settings)
+        variables |= {name: address(emulator.endpoint) for name, address in (endpoints or {}).items()}
         command = [sys.executable, "-m", "local", "stream", "all"]
         job = jobs.add(Job("stream all", command, folder / "stream.log", variables))
-        job.start()
-        running = StreamRun(settings, emulator, job, jobs)
-        running.wait(running.send(50, 2), START_SECONDS)
+        running = StreamRun(settings, emulator, job, jobs, variables)
+        running.run("batch reference", "batch", "reference")
+        if started:
+            running.start()
+            running.wait(running.send(50, 2), START_SECONDS)
         yield running
 
 
-def _land_products(settings: Settings, jobs: Jobs, variables: dict[str, str], folder: Path) -> None:
+def _land_products(settings: Settings) -> None:
     lines = ["product_id,category,unit_cost,valid_from"]
     lines += [f"p{number},category {number % 12},1.0000,2010-01-01T00:00:00Z" for number in range(PRODUCTS)]
     Storage.open(settings.landing).put("products/products.csv", "\n".join([*lines, ""]).encode())
-    command = [sys.executable, "-m", "local", "batch", "reference"]
-    batch = jobs.add(Job("batch reference", command, folder / "batch.log", variables))
-    batch.start()
-    if not batch.wait(START_SECONDS):
-        raise NotThroughError(f"`lakehouse batch reference` did not end within {START_SECONDS} s: {batch.log}")

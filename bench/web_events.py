@@ -3,8 +3,9 @@
 import json
 from datetime import UTC, datetime
 
-from bench.web_lake import CAMPAIGNS, EVENTS_PER_VISIT, PRODUCTS, VISITORS_AT_A_TIME
-
+SOURCE = "web_logs"
+VISITORS_AT_A_TIME, EVENTS_PER_VISIT = 100, 5
+PRODUCTS, CAMPAIGNS = 2_000, 8
 STEPS = ("impression", "click", "view", "add_to_cart", "purchase")
 COUNTRIES = ("GB", "GB", "GB", "GB", "FR", "DE", "US", None)
 

@@ -325,7 +325,7 @@ def _spark_defaults(
         **log_store_settings(),
         "spark.emr-serverless.driverEnv.PYTHONPATH": f"./{ENVIRONMENT}",
         "spark.executorEnv.PYTHONPATH": f"./{ENVIRONMENT}",
-        # A release's default is an older Python (docs/adr/0017): the driver, and what it and the executors start.
+        # A release's default is an older Python (docs/adr/0022): the driver, and what it and the executors start.
         **{name: estate.config.compute.python for name in INTERPRETER},
         **{f"spark.emr-serverless.driverEnv.{name}": value for name, value in {**settings, **executors}.items()},
         **{f"spark.executorEnv.{name}": value for name, value in executors.items()},

@@ -101,11 +101,11 @@ What weighs most, and the setting that changes it:
 
 - **Streaming jobs** run always, whether or not anything arrives: `compute.together` (one job for all layers),
   `compute.driver_cores`, `compute.executors` and the memory settings, or `switches.streaming_jobs: false` for a stack
-  that is not needed at night.
+  that is not needed at night. Batches are computed by the driver: one small executor is enough.
 - **Firehose** bills each record as 5 KB, however small: `switches.archive`. Without it nothing older than the stream's
   retention can be replayed from outside bronze.
-- **Looking for news** is one LIST for each table that a query reads, once a trigger: `compute.trigger_seconds`. A
-  trigger of 10 s costs a tenth of one of 1 s.
+- **Micro-batches** write and read objects: `compute.trigger_seconds`. A trigger of 10 s makes at most a tenth of the
+  batches of one of 1 s. Looking for news costs little: one small request for each table below, once a trigger.
 - **CloudTrail's data events** follow the number of micro-batches, so they follow the trigger too: `switches.trail`.
 """
 NOT_IN_IT = """## Not in it

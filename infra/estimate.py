@@ -141,7 +141,7 @@ def _storage(contracts: Contracts, config: EstateConfig, load: Load) -> list[Lin
             + sum(line.amount for line in proof if line.price == "S3 GET")
         )
         lines += [
-            Line("storage", "queries that look for news", looks, "S3 PUT or LIST"),
+            Line("storage", "queries that look for news", looks, "S3 GET"),
             Line("storage", "writes of micro-batches", batches * PUTS_A_BATCH, "S3 PUT or LIST"),
             Line("storage", "reads of micro-batches", batches * GETS_A_BATCH, "S3 GET"),
             Line("storage", "access logs", _kept_bytes(config, requests, ACCESS_LOG_BYTES), "S3 Standard"),

@@ -3,7 +3,7 @@
 from infra.documents import Statement, statement
 from infra.estate import Estate
 
-# What jobs, and executors that read Kinesis, find the namespace in; `runtime/metrics.py` reads it.
+# What jobs find the namespace in; `runtime/metrics.py` reads it.
 VARIABLE = "LAKEHOUSE_METRICS_NAMESPACE"
 
 

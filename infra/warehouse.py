@@ -33,7 +33,7 @@ class WarehouseArgs:
 class Warehouse(pulumi.ComponentResource):
     """A namespace and workgroup of Redshift Serverless, private and encrypted, with one external schema over gold and
     silver. No role reads it for everybody: each query asks the catalog and Lake Formation as the role of who asks
-    (docs/adr/0018), so that a team sees in it what `infra/governance.py` grants.
+    (docs/adr/0023), so that a team sees in it what `infra/governance.py` grants.
 
     Costs 0.36 USD an RPU and hour while it answers; a usage limit stops it after the hours configured.
     """

@@ -1,11 +1,13 @@
 """A page in Markdown for each contract, so that people read what the jobs obey. Makes text only, writes no file."""
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from lakehouse.contracts import Column, Contract, Contracts
+from lakehouse.dialect import PLAIN, as_property
+from lakehouse.engine.check import CHECKS, rules
 from lakehouse.policies import readable_columns
-from lakehouse.quality import CHECKS, rules
 
 INDEX = "README.md"
 _KINDS = {"source": "Source", "silver": "Silver", "gold": "Gold", "bronze": "Bronze", "rejected": "Rejected"}
@@ -52,6 +54,9 @@ def _facts(contract: Contract) -> Iterable[tuple[str, str]]:
         yield "table", f"`{_TABLES[contract.kind]}`"
     if contract.extends:
         yield "made from", f"[{contract.extends}]({contract.extends}.md)"
+    if contract.kind == "source" and contract.dialect != PLAIN:
+        written = json.dumps(as_property(contract.dialect), ensure_ascii=False)
+        yield "[dialect](../files.md) of its files", f"`{written}`".replace("|", "\\|")
     if contract.identity:
         yield "identity", _names(contract.identity)
     if contract.precedence:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 
+from lakehouse.dialect import PLAIN, Dialect
 from lakehouse.errors import LakehouseError
 
 KINDS = ("source", "silver", "gold", "bronze", "rejected")
@@ -26,7 +27,7 @@ class Column:
     In a source contract `name` is the field of the payload and `stored_as` the silver column that it becomes;
     elsewhere both are the column's name. `type` is a Spark type such as `decimal(18,4)`. `minimum` and `maximum` are
     inclusive. `reference` is (source, column) of the reference data that must know the value as of the event time;
-    `lookup` (source, column) is copied from that reference row; `expression` is Spark SQL over earlier columns;
+    `lookup` (source, column) is copied from that reference row; `expression` is DuckDB SQL over earlier columns;
     `settled` columns are given by the rows of the group together.
     """
 
@@ -74,7 +75,7 @@ class Contract:
     `identity` (columns that make two records the same), `partitions`, `event_time` and the group's columns are names
     as stored. Of records with one identity the greatest by `precedence` wins. The event time may be at most
     `event_time_ahead` later than the arrival. `freshness` is the longest time that a record may take to arrive here;
-    `retention_days` how long it is kept. None: not agreed.
+    `retention_days` how long it is kept. None: not agreed. `dialect` is how a source writes its files.
     """
 
     name: str
@@ -93,11 +94,17 @@ class Contract:
     freshness: timedelta | None
     roles: tuple[Role, ...]
     event_time_ahead: timedelta = CLOCK_SKEW
+    dialect: Dialect = PLAIN
 
     @property
     def column_names(self) -> tuple[str, ...]:
         """The columns as stored, in table order."""
         return tuple(column.stored_as for column in self.columns)
+
+    @property
+    def reference_key(self) -> str:
+        """The column that finds a row of reference data as of a time: its identity without the time."""
+        return next(name for name in self.identity if name != self.event_time)
 
     def column(self, stored_as: str) -> Column:
         """The column with that stored name; raises ContractError when there is none."""

@@ -20,6 +20,7 @@ from lakehouse.contract_model import (
     Group,
     Role,
 )
+from lakehouse.expressions import fault_of_expression
 from lakehouse.odcs import read_contract
 
 __all__ = ["Column", "Contract", "ContractError", "Contracts", "Group", "Role", "load_contracts"]
@@ -153,19 +154,20 @@ def _refuse_unfit_column(column: Column, contract: Contract, contracts: Contract
             raise ContractError(f"{path}.{key}: {table!r} is no reference data: there are {known}")
         if name not in contracts[table].column_names:
             raise ContractError(f"{path}.{key}: {table} has no column {name!r}")
-    if column.reference and column.reference[1] != _reference_key(contracts[column.reference[0]]):
+    if column.reference and column.reference[1] != contracts[column.reference[0]].reference_key:
         raise ContractError(f"{path}.relationships: {'.'.join(column.reference)} is not what identifies a row there")
     if column.lookup and not any(
         other.reference and other.reference[0] == column.lookup[0] for other in contract.columns
     ):
         raise ContractError(f"{path}.customProperties.lookup: no column refers to {column.lookup[0]}")
+    if column.expression is not None:
+        place = contract.columns.index(column)
+        earlier = [(each.stored_as, each.type) for each in contract.columns[:place] if not each.settled]
+        fault = fault_of_expression(column.expression, earlier)
+        if fault is not None:
+            raise ContractError(f"{path}.customProperties.expression: {column.expression!r} is no DuckDB SQL: {fault}")
     if column.settled and contract.group is None:
         raise ContractError(f"{path}.customProperties.settled: {contract.name} has no group to settle")
-
-
-def _reference_key(reference: Contract) -> str:
-    """The column that finds a row of reference data as of a time: its identity without the time."""
-    return next(name for name in reference.identity if name != reference.event_time)
 
 
 def _refuse_duplicates(key: str, names: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""What a KPI declaration says, as plain frozen values. The declarations are `kpis.py`, computing them is `gold.py`."""
+"""What a KPI declaration says, as plain frozen values. `kpis.py` has the declarations, `engine/gold.py` computes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 class Contribution:
     """What each row of the silver table `source` that satisfies `where` adds to a KPI.
 
-    All are Spark SQL over the columns of `source`. `numerator` and `denominator` are rounded half up to 4 digits, null
-    counts as 0. Without `denominator` the KPI is a plain sum: its denominator is the constant 1. `dimensions` maps
-    dimension columns of the gold table to their values, the others are null. The UTC date of `day` is the KPI's day.
+    All are DuckDB SQL over the columns of `source`, timestamps as UTC wall clock. `numerator` and `denominator` are
+    rounded half up to 4 digits, null counts as 0. Without `denominator` the KPI is a plain sum: its denominator is the
+    constant 1. `dimensions` maps dimension columns of the gold table to their values, the others are null. The date of
+    `day` is the KPI's day.
     With `percentile` (1 to 100) nothing is added up: the KPI is that percentile of the numerators, nearest rank.
     """
 
@@ -37,3 +38,12 @@ class Kpi:
     unit: str
     description: str
     contributions: tuple[Contribution, ...]
+
+
+def quotient(numerator: str, denominator: int) -> str:
+    """SQL for an expression of whole numbers over a positive one, exact and half up to 4 digits.
+
+    DuckDB's own division of decimals gives a double.
+    """
+    ten_thousandths = f"sign({numerator}) * ((abs({numerator}) * 20000 + {denominator}) // {2 * denominator})"
+    return f"CAST({ten_thousandths} AS DECIMAL(28, 0)) * 0.0001"

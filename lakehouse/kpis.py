@@ -1,11 +1,11 @@
-"""The KPIs, one declaration each: what the rows of silver tables add to them. `gold.py` computes them.
+"""The KPIs, one declaration each: what rows of silver tables add to them. `engine/gold.py` computes them.
 
 A KPI has one value per UTC day and dimensions: the sum of its numerators over the sum of its denominators. Sums add and
 take away, so a changed silver row changes a KPI without a look at the other rows. To add a KPI, add a declaration
 here and its case to tests/unit/test_kpis.py; gold is built anew at the next start of its job.
 """
 
-from lakehouse.kpi_model import Contribution, Kpi
+from lakehouse.kpi_model import Contribution, Kpi, quotient
 
 POS = "silver.validated_pos"
 STOCK = "silver.enriched_inventory"
@@ -18,10 +18,11 @@ MARKETING = "gold.marketing_funnel"
 CUSTOMERS = "gold.customer_insights"
 OPERATIONS = "gold.operations_kpis"
 
-REVENUE = "quantity * unit_price"
+# DuckDB multiplies in the width of the wider operand, at least 18 digits: a large price must not run over.
+REVENUE = "quantity * CAST(unit_price AS DECIMAL(28, 4))"
 SALE = "type = 'sale'"
 SESSION = "if(position = 1, 1, 0)"
-STOCK_DAYS = "previous_level * cast(seconds_since_previous AS decimal(12, 0)) / cast(86400 AS decimal(12, 0))"
+STOCK_DAYS = quotient("CAST(previous_level AS HUGEINT) * seconds_since_previous", 86_400)
 
 KPIS = (
     Kpi(

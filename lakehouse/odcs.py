@@ -1,7 +1,7 @@
 """Reads one Open Data Contract Standard file into a Contract. Whether contracts fit each other is `contracts.py`'s.
 
 Beside the standard's own keys a contract may carry these custom properties, and no others:
-contract: kind, extends, eventTime, eventTimeAhead, precedence, group {key, gap, order};
+contract: kind, extends, eventTime, eventTimeAhead, precedence, group {key, gap, order}, dialect (`lakehouse.dialect`);
 column: storedAs, lookup, expression, settled; role: columns, excludeClassification, rowFilter.
 A key that nobody knows is refused: it would be a rule unheard.
 """
@@ -24,8 +24,10 @@ from open_data_contract_standard.model import Role as OdcsRole
 from pydantic import BaseModel, ValidationError
 
 from lakehouse.contract_model import CLASSIFICATIONS, CLOCK_SKEW, KINDS, Column, Contract, ContractError, Group, Role
+from lakehouse.dialect import PLAIN, Dialect, DialectError, read_dialect
+from lakehouse.expressions import fault_of_pattern
 
-CONTRACT_PROPERTIES = ("kind", "extends", "eventTime", "eventTimeAhead", "precedence", "group")
+CONTRACT_PROPERTIES = ("kind", "extends", "eventTime", "eventTimeAhead", "precedence", "group", "dialect")
 COLUMN_PROPERTIES = ("storedAs", "lookup", "expression", "settled")
 ROLE_PROPERTIES = ("columns", "excludeClassification", "rowFilter")
 GROUP_KEYS = ("key", "gap", "order")
@@ -129,6 +131,7 @@ def _contract(odcs: OpenDataContractStandard) -> Contract:
         freshness=_agreed_time(odcs.slaProperties or [], "freshness"),
         roles=tuple(_role(role) for role in odcs.roles or []),
         event_time_ahead=_event_time_ahead(custom, event_time),
+        dialect=_dialect(custom, properties),
     )
 
 
@@ -189,10 +192,9 @@ def _refuse_unfit_rules(column: Column, path: str) -> None:
     if column.type != "string" and (column.enum or column.pattern or column.max_length is not None):
         raise ContractError(f"{path}: enum, pattern and maxLength are for strings, not for {column.type}")
     if column.pattern is not None:
-        try:
-            re.compile(column.pattern)
-        except re.error as error:
-            raise ContractError(f"{path}.logicalTypeOptions.pattern: {error}") from error
+        fault = fault_of_pattern(column.pattern)
+        if fault is not None:
+            raise ContractError(f"{path}.logicalTypeOptions.pattern: {column.pattern!r} is no RE2 pattern: {fault}")
     given = (column.lookup is not None, column.expression is not None, column.settled)
     if sum(given) > 1:
         raise ContractError(f"{path}.customProperties: only one of lookup, expression and settled can give a column")
@@ -252,6 +254,18 @@ def _event_time_ahead(custom: Mapping[str, Any], event_time: str | None) -> time
     if event_time is None or custom["kind"] != "source":
         raise ContractError(f"{path}: only a source with an eventTime can say how far ahead it may be")
     return _duration(custom["eventTimeAhead"], path)
+
+
+def _dialect(custom: Mapping[str, Any], properties: Sequence[SchemaProperty]) -> Dialect:
+    if "dialect" not in custom:
+        return PLAIN
+    path = "customProperties.dialect"
+    if custom["kind"] != "source":
+        raise ContractError(f"{path}: only a source has files of its own")
+    try:
+        return read_dialect(custom["dialect"], tuple(item.name or "" for item in properties))
+    except DialectError as error:
+        raise ContractError(f"{path}.{error}") from error
 
 
 def _duration(value: object, path: str) -> timedelta:

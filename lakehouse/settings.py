@@ -26,7 +26,9 @@ class Settings(BaseSettings):
     trigger_seconds: float = Field(1.0, ge=0, description="Shortest time between two micro-batches of a query.")
     batch_records: int = Field(10_000, gt=0, description="Most records that a micro-batch takes from one shard.")
     silver_batch_bytes: int = Field(
-        16 * 2**20, gt=0, description="A batch of silver takes no further file of bronze once it has so much."
+        16 * 2**20,
+        gt=0,
+        description="A batch takes no further version of bronze (gold: of silver) once it has so much.",
     )
     fail_on_data_loss: bool = Field(
         True, description="Stop when records left a stream unread; false: go on, the gap is in the commit's lineage."
@@ -38,7 +40,7 @@ class Settings(BaseSettings):
     spectrum_database: str = Field(
         "", description="Glue database with the tables of manifests, whose partitions jobs keep; empty: none."
     )
-    compact_batches: int = Field(500, ge=0, description="A query compacts its table once in so many batches; 0: never.")
+    compact_batches: int = Field(20, ge=0, description="A table is compacted once in so many of its commits; 0: never.")
     time_travel_hours: float = Field(168.0, ge=168.0, description="How far back a table can be read, in hours.")
     platform: Literal["local", "emr", "glue"] = Field(
         "local", description="What runs Spark: this machine, or EMR or Glue, which set it up themselves."

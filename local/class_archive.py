@@ -59,7 +59,7 @@ def _run_a_lake(folder: Path, archive: Path) -> None:
     spark = create_session("class archive", settings, archive_classes_to=archive)
     try:
         for source in ("stores", "products", "warehouses", "campaigns", "pos"):
-            ingest(spark, contracts, source, settings.landing, settings.root, lambda: datetime.now(UTC))
+            ingest(lambda: spark, contracts, source, settings.landing, settings.root, lambda: datetime.now(UTC))
         for layer in ("silver", "gold"):
             Job(declarations(spark, settings, contracts, layer, True), 0, Requests(drain=True)).run()
         _load_s3(spark)

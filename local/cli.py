@@ -15,6 +15,7 @@ import typer
 
 from lakehouse.errors import LakehouseError
 from local.sql_examples import EXAMPLES
+from local.surroundings import from_outside, leave_out_python_path, print_anything, settle_profile
 from runtime import jvm
 
 if TYPE_CHECKING:
@@ -161,6 +162,32 @@ def batch(
     command.run(source=source, json=as_json, settings=_on_lake(root=root, landing=landing))
 
 
+@app.command("try")
+def try_file(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A file as the source delivers it.")],
+    source: Annotated[str, typer.Option(help="Whose contract reads it, such as pos.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show what a file would give without taking it in, what would be rejected and why, and the dialect to declare."""
+    from local.commands import try_file as command
+
+    command.run(file=file, source=source, json=as_json, settings=_settings())
+
+
+@app.command()
+def quality(
+    source: Annotated[
+        str | None, typer.Argument(help="Such as pos; default: every source.", show_default=False)
+    ] = None,
+    root: Root = None,
+    as_json: AsJson = False,
+) -> None:
+    """List why records are rejected: first what is wrong with whole files, then with single records."""
+    from local.commands import quality as command
+
+    command.run(source=source, json=as_json, settings=_on_lake(root=root))
+
+
 @app.command()
 def stream(
     layer: Annotated[Literal["bronze", "silver", "gold", "all"], typer.Argument(help="Which queries to run.")],
@@ -190,6 +217,25 @@ def sql(
     from local.commands import sql as command
 
     command.run(query=query, format=output, at=at or (), settings=_on_lake(root=root))
+
+
+@app.command()
+def tables(root: Root = None, as_json: AsJson = False) -> None:
+    """List the tables of the lake: rows, newest record, last commit, owner and what a row is."""
+    from local.commands import tables as command
+
+    command.run(json=as_json, settings=_on_lake(root=root))
+
+
+@app.command()
+def describe(
+    name: Annotated[str, typer.Argument(help="A KPI such as net_sales, or a table such as gold.sales_kpis.")],
+    as_json: AsJson = False,
+) -> None:
+    """Explain a KPI (what it means, counts and leaves out, its SQL) or a table (its columns and who may read them)."""
+    from local.commands import describe as command
+
+    command.run(name=name, json=as_json, settings=_settings())
 
 
 @app.command()
@@ -252,11 +298,6 @@ def reconcile(
         int | None,
         typer.Option(min=0, help="Prove only what came after this version of SOURCE's bronze.", show_default=False),
     ] = None,
-    sample: Annotated[
-        float | None,
-        typer.Option(min=0.0001, max=1, help="Compare the values of this share of silver only.", show_default=False),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Which share a sample takes.")] = 1,
     root: Root = None,
     as_json: AsJson = False,
 ) -> None:
@@ -267,7 +308,7 @@ def reconcile(
     from local.commands import reconcile as command
 
     settings = _on_lake(root=root)
-    if not command.run(sources=sources or (), since=since, sample=sample, seed=seed, json=as_json, settings=settings):
+    if not command.run(sources=sources or (), since=since, json=as_json, settings=settings):
         raise typer.Exit(FAILED)
 
 
@@ -305,7 +346,8 @@ def _connected(needed_by: str | None, **flags: str | None) -> "Settings":
 
     settings = _settings(**flags)
     os.environ.update(stack.environment(settings))
-    has_account = any(name.startswith("AWS_") for name in os.environ) or (Path.home() / ".aws").is_dir()
+    settle_profile(needed_by)
+    has_account = any(name.startswith("AWS_") for name in os.environ) or os.path.isdir(os.path.expanduser("~/.aws"))
     if needed_by is not None and not has_account:
         raise LakehouseError(
             f"{needed_by} needs the local stack or AWS: run `lakehouse up`, or set AWS_ENDPOINT_URL or credentials "
@@ -316,6 +358,8 @@ def _connected(needed_by: str | None, **flags: str | None) -> "Settings":
 
 def main() -> NoReturn:
     """The program: runs one command and ends the process with its exit code."""
+    leave_out_python_path()
+    print_anything()
     # Without this, SIGTERM would skip every `finally` and leave child processes behind.
     signal.signal(signal.SIGTERM, _end_on_signal)
     jvm.watch()
@@ -325,11 +369,11 @@ def main() -> NoReturn:
         _fail(error)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except Exception:
-        gone = jvm.gone()
-        if gone is None:
+    except Exception as error:
+        known = jvm.gone() or from_outside(error)
+        if known is None:
             raise
-        _fail(gone)
+        _fail(known)
     sys.exit(0)
 
 

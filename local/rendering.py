@@ -10,7 +10,7 @@ import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TextIO
 
@@ -106,6 +106,15 @@ def write_table(columns: Sequence[str], rows: Sequence[Row], console: Console) -
     console.print(table)
     more = f", the first {MOST_TABLE_ROWS:,} shown: --format csv writes all" if len(rows) > MOST_TABLE_ROWS else ""
     console.print(Text(f"{len(rows):,} row{'' if len(rows) == 1 else 's'}{more}", style="dim"))
+
+
+def length_of_time(time: timedelta) -> str:
+    """A length of time in the greatest unit that divides it: `27 hours`, `1 minute`."""
+    seconds = int(time.total_seconds())
+    for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds % size == 0:
+            return f"{seconds // size} {unit}{'' if seconds == size else 's'}"
+    return f"{seconds} seconds"
 
 
 def visible(text: str) -> str:

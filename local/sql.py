@@ -6,7 +6,7 @@
 Every statement sees each table at one version. Extensions come from installed packages, never from a download.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
@@ -18,10 +18,13 @@ import boto3
 import duckdb
 import pyarrow as pa
 
+from lakehouse.contract_model import Contracts
 from lakehouse.errors import LakehouseError
 from lakehouse.layout import LAYERS, Layout
 from local.duckdb_reader import identifier, literal, open_reader, s3_secret
-from local.statements import StatementError, one_line, tables_read
+from local.plain_path import PlainPath
+from local.statements import Question, StatementError, one_line, question
+from local.table_contents import content_of
 from runtime.delta_log import DeltaLog
 from runtime.region import region
 
@@ -37,10 +40,11 @@ class MissingTableError(LakehouseError):
 class Lake:
     """The tables of one lake, for reading. It may be shared between threads; close it when done."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, contracts: Callable[[], Contracts] | None = None) -> None:
         """`root` is a folder or s3://bucket/prefix; endpoint and credentials come from AWS_* (or boto3's other places).
 
-        Raises LakehouseError when the folder is not there, or DuckDB's extensions are not installed.
+        `contracts` are asked for when a statement wants to know what tables and columns mean. Raises LakehouseError
+        when the folder is not there, or DuckDB's extensions are not installed.
         """
         self.layout = Layout(root)
         self._on_s3 = self.layout.root.startswith("s3://")
@@ -48,12 +52,15 @@ class Lake:
             self.layout = Layout(str(Path(self.layout.root).resolve()))
             if not Path(self.layout.root).is_dir():
                 raise LakehouseError(f"there is no lake at {root}: give --root, or fill one (lakehouse demo)")
+        self.contracts = contracts
+        self._plain = PlainPath("" if self._on_s3 else self.layout.root)
+        self._read_by = Layout(self._plain.path or self.layout.root)
         self._lock = Lock()
         self._numbers = count(1)
         self._logs: dict[str, DeltaLog] = {}
         self._session = boto3.session.Session()
         self._secret = ""
-        self._database = open_reader(self.layout.root)
+        self._database = open_reader(self._read_by.root)
 
     def query(
         self, statement: str, parameters: Parameters | None = None, versions: Mapping[str, int] | None = None
@@ -91,6 +98,14 @@ class Lake:
         with self._lock:
             return self._logs.setdefault(table, DeltaLog(self.layout.root, table))
 
+    def address(self, table: str) -> str:
+        """Where readers of Delta tables find a table: its place, on a way that they all understand."""
+        return self._read_by.table(table)
+
+    def named(self, message: str) -> str:
+        """A message of a reader with the lake's own path in it."""
+        return message.replace(self._read_by.root, self.layout.root)
+
     def tables(self) -> list[str]:
         """The names of all tables that the lake holds, sorted."""
         return sorted(
@@ -103,6 +118,7 @@ class Lake:
     def close(self) -> None:
         """Frees DuckDB's memory; the lake can no longer be asked."""
         self._database.close()
+        self._plain.close()
 
     def __enter__(self) -> Self:
         return self
@@ -172,17 +188,40 @@ class Snapshot:
 
     def arrow(self, statement: str, parameters: Parameters | None = None) -> pa.Table:
         """As `Lake.arrow`, over this snapshot."""
-        for table in sorted(tables_read(statement)):
+        asked = question(statement)
+        if asked.asks_for == "tables":
+            return self._list_tables(asked)
+        for table in sorted(asked.tables):
             self.pin(table)
         try:
             result: pa.Table = self._connection.execute(statement, parameters).to_arrow_table()
         except WRONG_STATEMENT as error:
-            raise StatementError(one_line(error)) from error
+            raise StatementError(self._lake.named(one_line(error))) from error
         except duckdb.Error as error:
             for table in self.versions:
                 self._lake.log(table).forget()
-            raise LakehouseError(f"{self._lake.layout.root} cannot be read: {one_line(error)}") from error
-        return result
+            raise LakehouseError(
+                f"{self._lake.layout.root} cannot be read: {self._lake.named(one_line(error))}"
+            ) from error
+        return self._with_meanings(result, *asked.tables) if asked.asks_for == "columns" else result
+
+    def _list_tables(self, asked: Question) -> pa.Table:
+        """The tables that the lake holds, and what a row of each is: columns `table` and `comment`."""
+        contracts = self._lake.contracts() if self._lake.contracts else None
+        names = [each for each in self._lake.tables() if asked.layer in (None, each.partition(".")[0])]
+        known = contracts.tables if contracts else ()
+        comments = [content_of(each, contracts) if contracts and each in known else None for each in names]
+        return pa.table({"table": pa.array(names, pa.string()), "comment": pa.array(comments, pa.string())})
+
+    def _with_meanings(self, described: pa.Table, table: str) -> pa.Table:
+        """What DESCRIBE gives of a table, with what each column is: `column_name`, `column_type`, `comment`."""
+        contracts = self._lake.contracts() if self._lake.contracts else None
+        meanings: dict[str, str] = {}
+        if contracts and table in contracts.tables:
+            meanings = {each.stored_as: each.description for each in contracts.table(table).columns}
+        comments = [meanings.get(str(name)) for name in described.column("column_name").to_pylist()]
+        columns = described.select(["column_name", "column_type"])
+        return columns.append_column("comment", pa.array(comments, pa.string()))
 
     def pin(self, table: str) -> int:
         """Fixes the version at which this snapshot sees a table, if it is not yet, and returns it.
@@ -203,16 +242,17 @@ class Snapshot:
         _refuse_column_mapping(log)
         layer, _, name = table.partition(".")
         source = identifier(f"{self._catalog} {table}")
-        self._connection.execute(
-            f"ATTACH {literal(log.uri)} AS {source} (TYPE delta, READ_ONLY, PIN_SNAPSHOT, VERSION {version})"
-        )
+        place = literal(self._lake.address(table))
+        self._connection.execute(f"ATTACH {place} AS {source} (TYPE delta, READ_ONLY, PIN_SNAPSHOT, VERSION {version})")
         self.versions[table] = version
         try:
             self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(layer)}")
             self._connection.execute(f"CREATE VIEW {identifier(layer)}.{identifier(name)} AS FROM {source}")
         except duckdb.Error as error:
             log.forget()
-            raise LakehouseError(f"{table} cannot be read at version {version}: {one_line(error)}") from error
+            raise LakehouseError(
+                f"{table} cannot be read at version {version}: {self._lake.named(one_line(error))}"
+            ) from error
         return version
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ class CheckpointError(LakehouseError):
 def checkpoint_id(checkpoint: Storage) -> str:
     """The id that Spark gave the query when it made the checkpoint; a new checkpoint has a new one.
 
-    Transaction ids carry it: batch numbers of a new checkpoint begin at 0 again, and Delta would silently skip them.
+    Transaction ids carry it: batch numbers of a new checkpoint begin at 0 again, and would be taken for old ones.
     Raises LakehouseError if the checkpoint has no readable `metadata` file.
     """
     content = checkpoint.read("metadata")
@@ -82,27 +82,3 @@ def batch_offsets(checkpoint: Storage, batch: int) -> list[Any]:
     if content is None:
         return []
     return [None if line == "-" else json.loads(line) for line in content.decode().splitlines()[2:]]
-
-
-def delta_range(checkpoint: Storage, batch: int, source: int = 0) -> tuple[int, int]:
-    """First and last version of the Delta table that the batch reads from its source number `source`.
-
-    An offset of version v with index -1 ends before v; otherwise v itself is (partly) read.
-    """
-    start, end = batch_offsets(checkpoint, batch - 1), batch_offsets(checkpoint, batch)
-    first = start[source]["reservoirVersion"] if start and start[source] else 0
-    last = end[source]["reservoirVersion"] if end and end[source] else first
-    finished = bool(end and end[source] and end[source]["index"] == -1)
-    return int(first), max(int(first), int(last) - (1 if finished else 0))
-
-
-def delta_version(checkpoint: Storage, batch: int, source: int = 0) -> int:
-    """The newest version of the Delta table that source number `source` had read whole after the batch; -1: none.
-
-    Raises CheckpointError for a batch that the checkpoint no longer, or not yet, knows.
-    """
-    offsets = batch_offsets(checkpoint, batch)
-    if len(offsets) <= source:
-        raise CheckpointError(f"{checkpoint.uri} does not know batch {batch}")
-    offset = offsets[source]
-    return -1 if offset is None else int(offset["reservoirVersion"]) - (1 if offset["index"] < 0 else 0)

@@ -22,6 +22,8 @@ SUPPORTED_VERSIONS = (17, 21)
 # Spark's launcher asks for this module; small Java runtimes do not have it and then do not start at all.
 VECTOR_OPTION = "--add-modules=jdk.incubator.vector"
 START_SECONDS = 60
+# Every Java that starts obeys these, or ends at what it does not know in them.
+OPTIONS = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")
 
 
 class JavaError(LakehouseError):
@@ -58,6 +60,12 @@ def java_home() -> Path:
         if java.version >= LOWEST_VERSION:
             return _usable_home(java)
     seen = "; ".join(f"{java.origin} is version {java.version} ({java.home})" for java in found) or "none was found"
+    options = [name for name in OPTIONS if os.environ.get(name)]
+    if options and not found:
+        raise JavaError(
+            f"no Java starts here, most likely for what {options[0]} says ({os.environ[options[0]]!r}): unset it, or "
+            "leave out what a Java 17 or 21 does not know"
+        )
     raise JavaError(
         f"Spark needs Java 17 or 21, and {seen}: install one (Debian: apt-get install openjdk-17-jre-headless) "
         "or set JAVA_HOME to one"

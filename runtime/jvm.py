@@ -53,10 +53,14 @@ def ended(exit_code: int | None) -> JvmGoneError:
         how = "while it started"
     elif exit_code < 0:
         how = f"by {signal.Signals(-exit_code).name}"
-    return JvmGoneError(
-        f"Spark's JVM ended {how}: see above and the system's log whether it ran out of memory (driver_memory), and "
-        "start again: every job goes on where it was"
-    )
+    return JvmGoneError(f"Spark's JVM ended {how}: {_why(exit_code)}, and start again: every job goes on where it was")
+
+
+def _why(exit_code: int | None) -> str:
+    """What to look at: only a kill tells of memory that ran out, anything else is told by the JVM itself."""
+    if exit_code == -signal.SIGKILL:
+        return "if nobody killed it, the system ran out of memory: lower driver_memory or end other programs"
+    return "mend what it says above (or in the system's log)"
 
 
 def _end_with_it() -> None:

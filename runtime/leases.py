@@ -3,8 +3,8 @@
 `checkpoints/<layer>/leases/<table>/<token>.json`: the highest token holds. It is written put-if-absent, so of two
 processes that want the next token one gets it; its holder writes it again every so often, and marks it when it lets go.
 A lease that nobody has renewed for `LIFETIME_SECONDS`, or whose process is known to be dead, may be taken over with the
-next token. Clocks decide only that: what keeps the tables right when a holder slept through its lease are the
-transaction ids of its commits (docs/adr/0013).
+next token. Clocks decide only that: what keeps the tables right when a holder slept through its lease is that
+each of its commits becomes the version after the one that it was made for, or fails (docs/adr/0013).
 """
 
 import json

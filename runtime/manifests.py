@@ -1,7 +1,7 @@
 """What Redshift Spectrum reads of a Delta table: manifests that name its files, and the partitions that have one.
 
-Delta writes the manifests, `<table>/_symlink_format_manifest/<partition folders>/manifest`. Spectrum opens only those
-of partitions that the Glue catalog lists, and nobody lists them by itself: `CataloguedPartitions` does.
+The owner writes the manifests, `<table>/_symlink_format_manifest/<partition folders>/manifest`. Spectrum opens only
+those of partitions that the Glue catalog lists, and nobody lists them by itself: `CataloguedPartitions` does.
 """
 
 import logging
@@ -11,33 +11,35 @@ from urllib.parse import unquote
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
-from delta.tables import DeltaTable
-from pyspark.sql import SparkSession
 
 from lakehouse.contracts import Contract
-from lakehouse.layout import spark_path
+from lakehouse.delta import manifests
+from lakehouse.delta.manifests import FOLDER, MANIFEST
+from lakehouse.delta.table import OwnedTable
 from lakehouse.settings import Settings
+from runtime.compaction import TARGET_BYTES
 from runtime.failpoints import failpoint
 from runtime.storage import Storage
+from runtime.tables import options
 
 if TYPE_CHECKING:
     from mypy_boto3_glue import GlueClient
 
-FOLDER, MANIFEST = "_symlink_format_manifest", "manifest"
 # What Glue takes in one call.
 MOST_CREATED, MOST_DELETED = 100, 25
 log = logging.getLogger(__name__)
 
 
-def write_manifests(spark: SparkSession, uri: str) -> None:
-    """Writes the manifests of the table at `uri` as it is now. For its owner, between two batches.
+def write_manifests(table: OwnedTable) -> None:
+    """Writes the manifests of a table as it is now. For its owner, between two batches.
 
     A manifest cannot tell of deletion vectors: files that have one are written anew without the deleted rows first, in
-    a commit that changes no row. The files that it names stay until `remove_old_files` takes them.
+    commits that change no row. The files that it names stay until `remove_old_files` takes them.
     """
     failpoint("silver.before_manifest")
-    spark.sql(f"REORG TABLE delta.`{spark_path(uri)}` APPLY (PURGE)")
-    DeltaTable.forPath(spark, spark_path(uri)).generate("symlink_format_manifest")
+    while table.compact(TARGET_BYTES, most_deleted=0) is not None:
+        pass
+    manifests.write_manifests(table.uri, table.files(), options=options(table.uri))
     failpoint("silver.after_manifest")
 
 

@@ -1,7 +1,6 @@
 """The Spark session of every job: Delta, S3A, UTC, and the settings that measuring small batches asked for."""
 
 import os
-import sys
 from pathlib import Path
 
 from py4j.protocol import Py4JError
@@ -15,10 +14,11 @@ from runtime.class_archive import QUIET, class_archive
 from runtime.java import java_home
 from runtime.log_store import class_path, log_store_settings
 from runtime.region import VARIABLES, region
+from runtime.spark_environment import SAME_EVERYWHERE, own_spark
 
-# Why each differs from Spark's default is in docs/adr (micro-batch cost): small batches are all fixed cost.
+# Why each differs from Spark's default is in docs/adr/0020.
 SMALL_BATCHES = {
-    # One batch has more generated classes than the default (100) holds: each would be compiled again every time.
+    # Reconciliation generates more classes than the default (100) holds: they would be compiled again and again.
     "spark.sql.codegen.cache.maxEntries": "5000",
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.sql.adaptive.enabled": "false",
@@ -26,12 +26,14 @@ SMALL_BATCHES = {
     # VACUUM lists a table in so many tasks, however small it is; Spark's default is 10 000.
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "8",
     "spark.sql.streaming.numRecentProgressUpdates": "20",
-    # How soon a query without a trigger interval, as in a drain, looks again when nothing had come: each look lists the
-    # log of every table that it reads, and Spark's default (10 ms) is as many a second as the store answers.
+    # How soon a query without a trigger interval, as in a drain, looks again when nothing had come: each look
+    # is a request, and Spark's default (10 ms) is as many a second as the service answers.
     "spark.sql.streaming.pollingDelay": "500ms",
-    "spark.databricks.delta.merge.materializeSource": "none",
     "spark.databricks.delta.stalenessLimit": "0",
 }
+
+# In a folder a checkpoint's files are written and renamed by Java itself: a third of the time of Hadoop's way.
+LOCAL_CHECKPOINTS = "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
 
 
 def create_session(application: str, settings: Settings, archive_classes_to: Path | None = None) -> SparkSession:
@@ -62,9 +64,32 @@ def create_session(application: str, settings: Settings, archive_classes_to: Pat
         configuration["spark.sql.streaming.checkpointFileManagerClass"] = (
             "org.apache.spark.internal.io.cloud.AbortableStreamBasedCheckpointFileManager"
         )
+    else:
+        configuration["spark.sql.streaming.checkpointFileManagerClass"] = LOCAL_CHECKPOINTS
     session = _started(builder.config(map=configuration))
     session.sparkContext.setLogLevel("ERROR")
     return session
+
+
+class SparkOnDemand:
+    """A session that starts when somebody asks for it, for what rarely needs one; a `with` block stops it."""
+
+    def __init__(self, application: str, settings: Settings) -> None:
+        self._application, self._settings = application, settings
+        self._session: SparkSession | None = None
+
+    def session(self) -> SparkSession:
+        """The session, started by the first call."""
+        if self._session is None:
+            self._session = create_session(self._application, self._settings)
+        return self._session
+
+    def __enter__(self) -> "SparkOnDemand":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._session is not None:
+            self._session.stop()
 
 
 def _platform(settings: Settings) -> dict[str, str]:
@@ -89,8 +114,8 @@ def _started(builder: SparkSession.Builder) -> SparkSession:
 
 def _one_machine(settings: Settings, archive_classes_to: Path | None) -> dict[str, str]:
     """Spark in this process, on our Java and jars: start fast and leave the cores to the work."""
+    own_spark()
     os.environ["JAVA_HOME"] = str(java_home())
-    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     return {
         # On Java's own class path rather than `spark.jars`: only those classes can be archived.
         "spark.driver.extraClassPath": os.pathsep.join(str(path) for path in class_path()),
@@ -98,7 +123,7 @@ def _one_machine(settings: Settings, archive_classes_to: Path | None) -> dict[st
         # Short batches on few cores: these are better used for the work than for the optimising compiler.
         "spark.driver.extraJavaOptions": (
             "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -Djava.net.preferIPv4Stack=true"
-            f" {_archive_option(archive_classes_to)}"
+            f" {SAME_EVERYWHERE} {_archive_option(archive_classes_to)}"
         ),
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",

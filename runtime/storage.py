@@ -18,32 +18,13 @@ from obstore.store import LocalStore, ObjectStore, S3Store
 
 from lakehouse.errors import LakehouseError
 from runtime.region import region
+from runtime.ways_out import AGAIN, BY_SPARK, BY_STORE, way_out
 
 # What can be tried with an object, and how it is told that it failed.
 _DONE = {"write": "written", "read": "read", "list": "listed", "delete": "deleted"}
-_FULL = "free space there and start again: what was begun is taken up where it stopped"
-_AGAIN = "see whether it can be reached, and try again"
-# What a store says when it is full or may not be used, and the way out; `do` is what was tried.
-_WAYS_OUT = {
-    "No space left on device": _FULL,
-    "Disk quota exceeded": _FULL,
-    "507 Insufficient Storage": _FULL,
-    "Read-only file system": "make it writable, or name another root",
-    "Permission denied": "give the job's user the right to {do} there",
-    "AccessDenied": "give the job's role the right to {do} objects there",
-    "403 Forbidden": "give the job's role the right to {do} objects there",
-}
-# The same as Spark tells it, which the tables are written with. A bare AccessDenied may be any service's.
-_WAYS_OUT_OF_TABLES = {
-    **{said: way for said, way in _WAYS_OUT.items() if said not in ("AccessDenied", "403 Forbidden")},
-    "java.nio.file.AccessDeniedException": _WAYS_OUT["AccessDenied"],
-    # Hadoop does not say why: it is no full disk, which makes folders all the same.
-    "java.io.IOException: Mkdirs failed to create": _WAYS_OUT["Read-only file system"],
-    "InsufficientStorage": _FULL,
-    "Status Code: 507": _FULL,
-    "Unable to execute HTTP request": _AGAIN,
-}
 LONGEST_LINE = 500
+# How the libraries that read and write tables tell of a request to a store that failed.
+REQUEST = "Error performing"
 
 
 class StorageError(LakehouseError, BaseError):
@@ -77,6 +58,16 @@ class Storage:
     def open(cls, uri: str) -> "Storage":
         """The storage at a folder or an `s3://` (or `s3a://`) address."""
         return cls("s3://" + uri.removeprefix("s3a://") if uri.startswith("s3a://") else uri)
+
+    def exists(self, key: str) -> bool:
+        """Whether there is such an object. Raises StorageError where the store does not answer."""
+        try:
+            obstore.head(_store(self.uri, os.getpid()), key)
+        except (NotFoundError, FileNotFoundError):
+            return False
+        except (BaseError, OSError) as error:
+            raise _failed("read", f"{self.uri}/{key}", error) from error
+        return True
 
     def read(self, key: str) -> bytes | None:
         """The object's bytes, or None if there is none. Raises StorageError where the store does not answer."""
@@ -142,24 +133,26 @@ class Storage:
 
 
 def told_by_store(said: str) -> str | None:
-    """The line of what Spark `said`, a whole stack as a rule, that first tells of a store that is full, refuses or is
-    gone, with what to do behind it. None where nothing tells of one.
+    """The line of what was `said`, with Spark a whole stack as a rule, that first tells of a store that is full,
+    refuses or is gone, with what to do behind it. None where nothing tells of one.
     """
     for line in said.splitlines():
-        way_out = next((way for each, way in _WAYS_OUT_OF_TABLES.items() if each in line), None)
-        if way_out is not None:
+        of_table = REQUEST in line
+        ways = BY_STORE if of_table else BY_SPARK
+        advice = way_out(line, "read and write", ways) or (AGAIN if of_table else None)
+        if advice is not None:
             told = line.strip().removeprefix(": ").removeprefix("Caused by: ")[:LONGEST_LINE]
-            known = any(way_out.format(do=do) in told for do in _DONE)
-            return told if known else f"{told}: {way_out.format(do='read and write')}"
+            known = any((way_out(line, do, ways) or advice) in told for do in _DONE)
+            return told if known else f"{told}: {advice}"
     return None
 
 
 def _failed(do: str, address: str, error: BaseError | OSError) -> StorageError:
     """The error with the way out: its first line without the store's XML, for obstore's own debugging follows."""
     found = str(error)
-    way_out = next((way for said, way in _WAYS_OUT.items() if said in found), _AGAIN).format(do=do)
+    advice = way_out(found, do, BY_STORE) or AGAIN
     reason = found.partition("\n")[0].partition(": <?xml")[0] or type(error).__name__
-    return (UnwritableError if do == "write" else StorageError)(f"{address} cannot be {_DONE[do]}: {reason}: {way_out}")
+    return (UnwritableError if do == "write" else StorageError)(f"{address} cannot be {_DONE[do]}: {reason}: {advice}")
 
 
 @lru_cache(maxsize=64)

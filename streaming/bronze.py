@@ -1,27 +1,33 @@
 """Kinesis to bronze: every record as it came, in the one envelope of the bronze tables."""
 
+import base64
 import json
 import logging
-from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
 
-from pyspark.sql import Column, DataFrame, Row, SparkSession
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.streaming.query import StreamingQuery
 
 from lakehouse.contracts import Contracts
+from lakehouse.engine.enrich import values
+from lakehouse.engine.schemas import TIMESTAMP, envelope_schema
 from lakehouse.layout import Layout, spark_path
-from lakehouse.schemas import envelope_type
 from lakehouse.settings import Settings
 from runtime.checkpoints import CheckpointError, batch_offsets, checkpoint_id, progress
-from runtime.commits import code_version, last_transaction, transaction
-from runtime.compaction import compact, due
+from runtime.commits import code_version
 from runtime.delta_log import DeltaLog
 from runtime.failpoints import failpoint
 from runtime.lineage import Counts, Lineage, ShardInput, read_lineage, starting_point
 from runtime.restores import Restores
 from runtime.storage import Storage
 from runtime.tables import ensure_table
-from streaming.kinesis import KinesisDataSource
+from runtime.upkeep import Upkeep
+from streaming.epoch_reader import EpochReader
+from streaming.handover import Continuity, Handed
+from streaming.kinesis_options import KinesisOptions
 from streaming.ledger import ANEW, Ledger, LedgerError
 from streaming.shards import Kind, Offset, Position
 
@@ -30,118 +36,133 @@ BEHIND = "a new one goes on behind the table's records (docs/operating.md)"
 BRONZE_PROPERTIES = {"delta.appendOnly": "true", "delta.checkpointInterval": "200"}
 
 
-def envelope(records: DataFrame, ingested_at: Column) -> DataFrame:
+def envelope(records: pa.Table, ingested_at: datetime) -> pa.Table:
     """Kinesis records in the bronze envelope.
 
     Takes the columns of the Kinesis source. Data that is no UTF-8 becomes base64, marked in `payload_encoding`.
     """
-    text = F.try_validate_utf8(F.col("data").cast("string"))
-    # Spark's base64 breaks lines at 76 characters, what batch jobs write does not.
-    encoded = F.translate(F.base64("data"), "\r\n", "")
-    parts = ("stream", "shard_id", "sequence_number", F.col("sub_sequence_number").cast("string"))
-    return records.select(
-        F.concat_ws("/", *parts).alias("record_id"),
-        F.coalesce(text, encoded).alias("payload"),
-        F.when(text.isNull(), "base64").otherwise("utf8").alias("payload_encoding"),
-        "arrived_at",
-        ingested_at.alias("ingested_at"),
-        "partition_key",
-        F.to_date("arrived_at").alias("ingest_date"),
+    count = records.num_rows
+    record_id = _joined(records["stream"], records["shard_id"], records["sequence_number"])
+    inside = records["sub_sequence_number"]
+    if inside.null_count < count:
+        within = _joined(record_id, inside.cast(pa.string()))
+        record_id = pc.if_else(pc.is_null(inside), record_id, within)
+    payload, encoding = _as_text(records["data"])
+    return pa.table(
+        {
+            "record_id": record_id,
+            "payload": payload,
+            "payload_encoding": encoding,
+            "arrived_at": records["arrived_at"],
+            "ingested_at": pa.repeat(pa.scalar(ingested_at, TIMESTAMP), count),
+            "partition_key": records["partition_key"],
+            "ingest_date": records["arrived_at"].cast(pa.timestamp("us")).cast(pa.date32()),
+        }
     )
 
 
-def start(
-    spark: SparkSession, settings: Settings, contracts: Contracts, source: str, trigger: dict[str, str]
-) -> StreamingQuery:
-    """Starts the long-running query that appends the source's stream to its bronze table.
+def _joined(*parts: Any) -> Any:
+    """Columns of text as one, with a slash between; the stubs of Arrow refuse a separator."""
+    join: Any = pc.binary_join_element_wise
+    return join(*parts, "/")
 
-    With a new checkpoint it goes on behind the records that the table holds. Raises LakehouseError when somebody
-    restored the table to an older version, or the checkpoint is damaged or older than the table.
-    """
-    table = BronzeStream(settings, source)
-    ensure_table(spark, table.uri, envelope_type(contracts), ["ingest_date"], BRONZE_PROPERTIES)
-    table.restores.refuse()
-    if table.planned(spark) < 0:
-        table.ledger.note_resume(_last_records(spark, table.uri, settings.streams[source]))
-    spark.dataSource.register(KinesisDataSource)
-    records = (
-        spark.readStream.format("kinesis")
-        .option("stream", settings.streams[source])
-        .option("region", settings.region)
-        .option("ledger", table.ledger.storage.uri)
-        .option("maxRecordsPerShard", settings.batch_records)
-        .option("failOnDataLoss", str(settings.fail_on_data_loss).lower())
-        .load()
-    )
-    writer = records.writeStream.queryName(table.name).foreachBatch(table.append)
-    return writer.option("checkpointLocation", spark_path(table.checkpoint.uri)).trigger(**trigger).start()
+
+def _as_text(data: "pa.ChunkedArray[Any]") -> "tuple[Any, Any]":
+    """Payloads and how they are written: as they are where all of them are UTF-8, which is looked at as a whole."""
+    try:
+        return data.cast(pa.string()), pa.repeat(pa.scalar("utf8"), len(data))
+    except pa.ArrowInvalid:
+        found = [_text(each) for each in values(data)]
+        payloads, encodings = zip(*found, strict=True)
+        return pa.array(payloads, pa.string()), pa.array(encodings, pa.string())
+
+
+def _text(data: bytes) -> tuple[str, str]:
+    try:
+        return data.decode(), "utf8"
+    except UnicodeDecodeError:
+        return base64.b64encode(data).decode("ascii"), "base64"
 
 
 class BronzeStream:
     """One bronze table of a stream as its running query sees it, and the protocol that appends each batch once."""
 
-    def __init__(self, settings: Settings, source: str) -> None:
+    def __init__(self, settings: Settings, contracts: Contracts, source: str) -> None:
         layout = Layout(settings.root)
         self.source, self.name = source, f"bronze.{source}"
         self.uri = layout.table(self.name)
         self.checkpoint = Storage.open(layout.checkpoint("bronze", source))
         self.ledger = Ledger(Storage.open(f"{layout.checkpoint('bronze', source)}/ledger"))
+        self.options: dict[str, str] = {
+            "stream": settings.streams[source],
+            "region": settings.region,
+            "ledger": self.ledger.storage.uri,
+            "maxRecordsPerShard": str(settings.batch_records),
+            "minPollSeconds": str(min(1.0, max(0.2, settings.trigger_seconds))),
+            "failOnDataLoss": str(settings.fail_on_data_loss).lower(),
+        }
+        self.table = ensure_table(self.uri, envelope_schema(contracts), ["ingest_date"], BRONZE_PROPERTIES)
+        self._reader = EpochReader(KinesisOptions.parse(self.options))
+        self._upkeep = Upkeep(settings, [self.table])
         self._log = DeltaLog(settings.root, self.name)
         self.restores = Restores(self._log)
         self._settings = settings
         self._first = True
+        self._continuity = Continuity()
 
-    def append(self, records: DataFrame, batch: int) -> None:
-        """Brings one micro-batch of the Kinesis source into the table, once.
+    def append(self, batch: int) -> Handed | None:
+        """Brings one micro-batch of the Kinesis source into the table, once; gives what it added.
 
         1. Refuse to write to a table that somebody restored. A batch that the table has committed is over, and nothing
            of it may be read; only a new process can meet one.
-        2. Read the batch once and hold it.
-        3. Count it by shard and look for gaps, for its lineage.
-        4. Append it in one commit whose transaction id makes a second attempt a no-op.
+        2. Read the ranges of the batch's epoch, as the ledger has them or decides now.
+        3. Append them in one commit with the batch's transaction, which becomes the version after the one that 1 looked
+           at, or fails.
         """
-        spark = records.sparkSession
         failpoint("bronze.started")
         # 1
+        self._continuity.found(self.table.refresh())
         self.restores.refuse()
-        if self._first and self._is_over(spark, batch):
+        if self._first and self._is_over(batch):
             self._first = False
             log.info("%s batch %d: was over already", self.name, batch)
-            return
+            return None
         # 2
-        held = records.persist()
-        try:
-            # 3
-            ranges = shard_ranges(held)
-            # A query that stops at a gap can only have passed one over where it began, or before it was told to stop.
-            gaps = self._gaps(batch) if self._first or not self._settings.fail_on_data_loss else ()
-            # 4
-            failpoint("bronze.before_commit")
-            if ranges or gaps:
-                with transaction(spark, self._app_id(), batch, lineage(self.source, batch, ranges, gaps)):
-                    rows = envelope(held, F.current_timestamp())
-                    rows.coalesce(1).write.format("delta").mode("append").save(spark_path(self.uri))
-            failpoint("bronze.after_commit")
-        finally:
-            held.unpersist()
+        offset = self._offset(batch)
+        records = self._reader.read(offset)
+        ranges = shard_ranges(records)
+        # A query that stops at a gap can only have passed one over where it began, or before it was told to stop.
+        gaps = self._gaps(batch) if self._first or not self._settings.fail_on_data_loss else ()
+        # 3
+        failpoint("bronze.before_commit")
+        handed = None
+        if ranges or gaps:
+            rows = envelope(records, datetime.now(UTC))
+            version = self.table.append(rows, {self._app_id(): batch}, lineage(self.source, batch, ranges, gaps))
+            handed = Handed(self.name, self.table.id, self._continuity.changed(version), version, rows)
+        failpoint("bronze.after_commit")
         self._first = False
-        if due(batch, self._settings.compact_batches):
-            compact(spark, self.uri)
-        log.info("%s batch %d: %d records", self.name, batch, sum(row["records"] for row in ranges))
-        failpoint("bronze.done")
+        log.info("%s batch %d: %d records", self.name, batch, records.num_rows)
+        return handed
 
-    def planned(self, spark: SparkSession) -> int:
+    def keep_up(self) -> None:
+        """What the owner does for its table now and then."""
+        self._continuity.found(self.table.version)
+        if self._upkeep.run():
+            self._continuity.unchanged(self.table.version)
+
+    def planned(self) -> int:
         """The last batch that the checkpoint plans; -1 for a new one.
 
-        Raises CheckpointError for a checkpoint that was put back to an earlier state: Delta would take its next batches
-        for old ones, and leave them out without a word. For one that was put back in place of a newer one: what that
-        brought in would come once more. And for one that lost its identity: Spark would give it a new one, under which
-        the batch that it repeats would go in twice.
+        Raises CheckpointError for a checkpoint that was put back to an earlier state: its next batches would be taken
+        for old ones, and left out without a word. For one that was put back in place of a newer one: what that brought
+        in would come once more. And for one that lost its identity: Spark would give it a new one, under which the
+        batch that it repeats would go in twice.
         """
         planned = progress(self.checkpoint).planned
         if planned < 0 and self.checkpoint.read("metadata") is None:
             return planned
-        newest = last_transaction(spark, self.uri, self._app_id())
+        newest = self.table.transaction(self._app_id())
         if newest is not None and newest > planned:
             raise CheckpointError(
                 f"{self.checkpoint.uri} ends at batch {planned}, but {self.uri} holds batch {newest}: put the "
@@ -163,11 +184,11 @@ class BronzeStream:
         actions = map(json.loads, self._log.actions(version))
         return any(action["txn"]["appId"] == self._app_id() for action in actions if "txn" in action)
 
-    def _is_over(self, spark: SparkSession, batch: int) -> bool:
+    def _is_over(self, batch: int) -> bool:
         """Whether the table has the batch. Raises LedgerError when the ledger says another end of it than the table
         took: the next batch would begin there.
         """
-        committed = last_transaction(spark, self.uri, self._app_id())
+        committed = self.table.transaction(self._app_id())
         if committed is None or committed < batch:
             return False
         offset = self._offset(batch)
@@ -203,7 +224,7 @@ def _told(places: tuple[str | None, str] | None) -> str:
     return "nothing" if places is None else f"{places[0]} to {places[1]}"
 
 
-def _last_records(spark: SparkSession, uri: str, stream: str) -> dict[str, Position]:
+def last_records(spark: SparkSession, uri: str, stream: str) -> dict[str, Position]:
     """The place of the last record of each shard of the stream that the table holds. Reads all of the table."""
     rows = spark.read.format("delta").load(spark_path(uri)).where(F.col("record_id").startswith(f"{stream}/shardId-"))
     part = F.split("record_id", "/")
@@ -216,24 +237,27 @@ def _last_records(spark: SparkSession, uri: str, stream: str) -> dict[str, Posit
     }
 
 
-def shard_ranges(records: DataFrame) -> list[Row]:
-    """A row a shard: `stream`, `shard_id`, first and last sequence number (`from`, `to`), and how many `records`."""
-    shards = records.groupBy("stream", "shard_id")
-    bounds = [F.min("sequence_number").alias("from"), F.max("sequence_number").alias("to")]
-    return shards.agg(*bounds, F.count("*").alias("records")).orderBy("shard_id").collect()
+def shard_ranges(records: pa.Table) -> tuple[ShardInput, ...]:
+    """What came from each shard: its first and last sequence number, and how many records."""
+    found = []
+    for shard in sorted(set(values(records["shard_id"]))):
+        of_shard = records.filter(pc.equal(records["shard_id"], pa.scalar(shard)))
+        stream, sequences = values(of_shard["stream"])[0], values(of_shard["sequence_number"])
+        first, last = (str(choose(sequences, key=lambda each: (len(each), each))) for choose in (min, max))
+        found.append(ShardInput(stream, shard, first, last, of_shard.num_rows))
+    return tuple(found)
 
 
-def lineage(source: str, batch: int, ranges: Sequence[Row], gaps: tuple[str, ...] = ()) -> str:
+def lineage(source: str, batch: int, ranges: tuple[ShardInput, ...], gaps: tuple[str, ...] = ()) -> str:
     """What the commit of such a batch says of where it is from, as JSON."""
-    inputs = tuple(ShardInput(row["stream"], row["shard_id"], row["from"], row["to"], row["records"]) for row in ranges)
-    count = sum(each.records for each in inputs)
+    count = sum(each.records for each in ranges)
     return Lineage(
         job="bronze",
         query=source,
         batch=batch,
         code=code_version(),
         contract="",
-        inputs=inputs,
+        inputs=ranges,
         counts=Counts(read=count, valid=count, inserted=count),
         gaps=gaps,
     ).to_json()

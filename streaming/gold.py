@@ -1,38 +1,41 @@
-"""Silver to gold: one query per gold table owns it and keeps it by merging the change feeds of silver tables."""
+"""Silver to gold: changes of silver rows become changes of KPIs. A gold table's commits say how far it has come."""
 
 import logging
-from collections.abc import Mapping
-from functools import reduce
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from threading import Lock
 
-from delta.tables import DeltaTable
-from pyspark.sql import DataFrame, Row, SparkSession
-from pyspark.sql import functions as F
-from pyspark.sql.streaming.query import StreamingQuery
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from lakehouse import gold
 from lakehouse.contracts import Contract, Contracts
+from lakehouse.delta.follow import AlteredTableError, LogGoneError
+from lakehouse.delta.manifests import partition_of, write_manifests
+from lakehouse.delta.snapshot import DataFile
+from lakehouse.delta.table import CommitConflictError, OwnedTable
+from lakehouse.engine import gold
+from lakehouse.engine.schemas import arrow_schema
 from lakehouse.errors import LakehouseError
-from lakehouse.layout import Layout, spark_path
-from lakehouse.schemas import struct_type
+from lakehouse.kpi_tables import TABLES, fingerprint, ranked_sources_of, sources_of
+from lakehouse.layout import Layout
 from lakehouse.settings import Settings
-from runtime.checkpoints import CheckpointError, batch_offsets, checkpoint_id, delta_range, delta_version, progress
-from runtime.commits import code_version, last_transaction, transaction
-from runtime.compaction import compact, due
+from runtime.commits import code_version
 from runtime.delta_log import DeltaLog
 from runtime.failpoints import failpoint
 from runtime.lineage import Counts, Lineage, TableInput
 from runtime.manifests import CataloguedPartitions
-from runtime.restores import RestoredTableError, Restores
-from runtime.storage import Storage
-from runtime.tables import ensure_table, refuse_altered, table_exists
+from runtime.tables import options, table_exists
+from runtime.upkeep import Upkeep
+from streaming.gold_fit import FINGERPRINT, fitting_table, misfit
+from streaming.gold_rows import RecentFiles, days_of, files_of, parts_of
+from streaming.gold_sources import SilverSource
+from streaming.handover import Handed
 
 log = logging.getLogger(__name__)
-GOLD_TABLES = gold.TABLES
-FINGERPRINT = "lakehouse.fingerprint"
-ADDED = ("insert", "update_postimage")
-# What sets a table's columns anew. Delta reads no change feed across it, even where the columns are back.
-REWRITING = ("WRITE", "CREATE", "REPLACE", "DROP COLUMNS", "RENAME COLUMN")
+GOLD_TABLES = TABLES
+# How often a batch looks again after somebody else has made the version that it was to be.
+ATTEMPTS = 3
+LOOKED_AT_AGAIN = (CommitConflictError, AlteredTableError, LogGoneError)
 
 
 class MissingSilverTableError(LakehouseError):
@@ -40,7 +43,10 @@ class MissingSilverTableError(LakehouseError):
 
 
 class GoldTable:
-    """One gold table, and the two protocols that keep it equal to a recomputation from silver."""
+    """One gold table, and the protocol that keeps it equal to a recomputation from silver.
+
+    The queries of one process share it: safe between threads, which take turns.
+    """
 
     def __init__(self, settings: Settings, contracts: Contracts, table: str) -> None:
         """`table` is one of `GOLD_TABLES`. Raises LakehouseError for any other name."""
@@ -48,226 +54,230 @@ class GoldTable:
         self.name = f"gold.{table}"
         self.contract: Contract = contracts.table(self.name)
         self.uri = layout.table(self.name)
-        self.root = settings.root
-        self.silver = {source: layout.table(source) for source in gold.sources_of(table)}
-        self.silver_schemas = {source: struct_type(contracts.table(source)) for source in self.silver}
-        self.checkpoints = layout.checkpoint("gold", table)
+        self.silver = {source: layout.table(source) for source in sources_of(table)}
         self.properties = {
             "delta.enableDeletionVectors": "false",
             "delta.checkpointInterval": "200",
             "delta.compatibility.symlinkFormatManifest.enabled": str(settings.symlink_manifests).lower(),
         }
+        self._settings = settings
+        self._contracts = contracts
+        self._log = DeltaLog(settings.root, self.name)
+        self._schema = arrow_schema(self.contract)
+        self._lock = Lock()
+        # A small batch is done before a second thread has started.
+        self._connection = duckdb.connect(config={"threads": 1})
+        self._recent = RecentFiles(self._schema)
+        self._table: OwnedTable | None = None
+        self._sources: dict[str, SilverSource] = {}
+        self._fingerprint = ""
+        # Why the rows that are there cannot be gone on with; None where they can.
+        self._misfit: str | None = None
+        # Versions of silver tables that no commit tells of, for they had no rows.
+        self._passed: dict[str, int] = {}
+        self._partitions: CataloguedPartitions | None = None
+        self._upkeep: Upkeep | None = None
 
-    def prepare(self, spark: SparkSession) -> str:
-        """Makes, widens or empties the table and gives the address of the checkpoint that its query goes on with.
+    def ensure(self) -> None:
+        """Makes or widens the table, and looks whether silver's changes may be added to what it holds.
 
-        The table's property `lakehouse.fingerprint` holds its generation, `<fingerprint>-<number>`, which is also the
-        name of the checkpoint folder: what was merged into the table and how far the query came belong together.
-
-        1. Same declarations, a checkpoint that knows of all that the table holds, and nobody restored the table to an
-           older version: go on with both.
-        2. Otherwise the table is built anew: take the next number whose folder does not exist.
-        3. One Delta commit empties the table, gives it the contract's columns and sets the new generation.
-        4. The query makes the folder when it starts.
-
-        Death before 3 changes nothing; after 3 the table is empty and its folder does not exist, which 1 lets pass.
-        Raises MissingSilverTableError, or IncompatibleTableError where a silver table, or the one that 1 meets, was
-        altered by hand.
+        Raises MissingSilverTableError, or IncompatibleTableError where this table or a silver table was altered by
+        hand.
         """
-        fingerprint = gold.fingerprint(self.contract, self._silver_ids(spark))
-        generation, filled = self._state(spark)
+        with self._lock:
+            self._open()
+
+    def follow(self, handed: Mapping[str, Handed] | None = None, stopped: Callable[[], bool] = lambda: False) -> bool:
+        """Takes in what its silver tables' logs have that it has not, until there is no more or the job is `stopped`;
+        whether there was anything.
+
+        `handed` are commits that silver tables have just made in this process: where they are just what comes next,
+        they are taken from memory, and the logs are not looked at.
+        """
+        found = False
+        while not stopped():
+            with self._lock:
+                if not self._follow_once(handed or {}):
+                    break
+            found = True
+            if handed:
+                break
+        return found
+
+    def keep_up(self) -> None:
+        """Compacts the table once in so many batches; not when somebody else has just written it."""
+        with self._lock:
+            try:
+                if self._upkeep is not None and self._table is not None and self._upkeep.run():
+                    self._publish(self._table)
+            except CommitConflictError as error:
+                self._table = None
+                log.warning("%s is not compacted: %s", self.name, error)
+
+    def _follow_once(self, handed: Mapping[str, Handed]) -> bool:
+        """One batch, or the table anew: when it does not fit, or a silver table's log does not give every change.
+
+        After any failure all is looked at again, by the next call; at once when somebody else has made the version that
+        the commit would have been.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                table = self._table or self._open()
+                return self._build(table) if self._misfit else self._take_in(table, handed)
+            except Exception as error:
+                # Whatever it was: what is remembered of the tables may be why.
+                self._table = None
+                if attempt == ATTEMPTS or not isinstance(error, LOOKED_AT_AGAIN):
+                    raise
+                if isinstance(error, CommitConflictError):
+                    log.warning("%s is looked at again: %s", self.name, error)
+                else:
+                    self._open(str(error))
+        raise AssertionError("the last attempt returns or raises")
+
+    def _take_in(self, table: OwnedTable, handed: Mapping[str, Handed]) -> bool:
+        """One batch.
+
+        1. What comes next, of one silver table or several. Nothing: no commit.
+        2. What its rows add to each key.
+        3. Percentiles of the days touched, from silver at the version with which the batch ends.
+        4. The rows of the files that can hold the days touched, with all that applied, in one commit that says how far
+           the table has come by now. Where nothing changes it says only that. Versions without rows need no commit.
+        """
         # 1
-        fits = generation and generation.rpartition("-")[0] == fingerprint and self._fits(spark, generation, filled)
-        if not fits:
-            # 2
-            number = int(generation.rpartition("-")[2]) + 1 if generation else 1
-            while Storage.open(f"{self.checkpoints}/{fingerprint}-{number}").list():
-                number += 1
-            generation = f"{fingerprint}-{number}"
-            # 3
-            self._replace(spark, self.properties | {FINGERPRINT: generation})
-            failpoint("gold.replaced")
-        properties = self.properties | {FINGERPRINT: str(generation)}
-        ensure_table(spark, self.uri, struct_type(self.contract), self.contract.partitions, properties)
-        # 4
-        return f"{self.checkpoints}/{generation}"
-
-    def _replace(self, spark: SparkSession, properties: Mapping[str, str]) -> None:
-        """Makes the table, or empties it, in one commit. In SQL: Delta's table builder cannot replace by path."""
-        view = f"empty {self.name}"
-        empty = spark.createDataFrame([], struct_type(self.contract))
-        empty.createOrReplaceTempView(f"`{view}`")
-        assignments = ", ".join(f"'{name}' = '{value}'" for name, value in properties.items())
-        partitions = ", ".join(self.contract.partitions)
-        target = f"delta.`{spark_path(self.uri)}` USING delta PARTITIONED BY ({partitions})"
-        spark.sql(f"CREATE OR REPLACE TABLE {target} TBLPROPERTIES ({assignments}) AS SELECT * FROM `{view}`")  # noqa: S608
-        spark.catalog.dropTempView(view)
-
-    def changes(self, spark: SparkSession) -> DataFrame:
-        """The stream of signed contributions: of every row that silver tables hold, then of every change.
-
-        Without a starting version Delta's change feed begins with the rows that are there, as inserts.
-        """
-        sign = F.when(F.col("_change_type").isin(*ADDED), 1).otherwise(-1)
-        feeds = {
-            source: spark.readStream.format("delta").option("readChangeFeed", "true").load(spark_path(uri))
-            for source, uri in self.silver.items()
-        }
-        contributions = (gold.contributions(feed, source, self.contract, sign) for source, feed in feeds.items())
-        return reduce(DataFrame.unionByName, contributions)
-
-    def merge(self, changes: DataFrame, batch: int, checkpoint: Storage, recover: bool) -> bool:
-        """Brings one micro-batch of signed contributions into the table, once. Whether that took a commit.
-
-        1. A batch that the table has committed is over. Only a new process can meet one (`recover`).
-        2. Add the contributions up per key and leave out keys at which everything nets to zero (one Spark job). The
-           sums are few: they come to the driver, and what follows plans with them as literals.
-        3. Nothing left: no commit.
-        4. What does not add up (percentiles) is computed from silver for the touched keys, at the version to which
-           this batch has read silver: what came later is in a later batch.
-        5. One merge under the batch's transaction id, confined to the partitions and days touched.
-        """
-        spark = changes.sparkSession
-        app_id = self._app_id(checkpoint)
-        # 1
-        committed = last_transaction(spark, self.uri, app_id) if recover else None
-        if committed is not None and committed >= batch:
+        batch = self._next(table, handed)
+        if not batch:
             return False
+        failpoint("gold.started")
+        taken = {name: changes.last for name, changes in batch.items()}
+        changed = {name: changes.rows for name, changes in batch.items() if changes.rows.num_rows}
+        if not changed:
+            self._passed |= taken
+            return True
         # 2
-        sums = gold.sums(changes, self.contract).where(gold.changes())
-        collected = sums.toArrow()
+        sums = gold.signed_sums(changed, self.contract, self._connection)
+        contributions = _contributions(sums)
         # 3
-        touched = gold.survey(collected)
-        if touched is None:
-            return False
+        days = sorted({day for _, day in days_of(sums.filter(sums[gold.PERCENTILE].is_valid()))})
+        if days:
+            ranked = {
+                name: self._sources[name].rows_of(days, taken[name])
+                for name in ranked_sources_of(self.contract.name)
+                if name in taken
+            }
+            found = gold.percentiles(ranked, self.contract, self._connection, days)
+            sums = pa.concat_tables([sums, found])
         # 4
-        signed = spark.createDataFrame(collected, sums.schema)
-        ranked = gold.ranked_sources_of(self.contract.name) if touched.percentiles else ()
-        silver = {source: self._silver_at(spark, source, checkpoint, batch) for source in ranked}
-        source = gold.merge_source(signed, silver, self.contract, touched)
-        # 5
-        failpoint("gold.before_merge")
-        refuse_altered(spark, self.uri, struct_type(self.contract))
-        with transaction(spark, app_id, batch, self._lineage(checkpoint, batch, touched).to_json()):
-            merge_into(DeltaTable.forPath(spark, spark_path(self.uri)), source, self.contract, touched)
-        failpoint("gold.after_merge")
+        touched = days_of(sums)
+        files = files_of(touched, table.files())
+        rows = gold.apply_sums(sums, self._recent.read(table, files), self.contract)
+        since = {name: self._committed(table, name) for name in taken}
+        self._commit(table, files, parts_of(rows, touched), since, taken, contributions)
         return True
 
-    def _silver_ids(self, spark: SparkSession) -> list[str]:
-        missing = [source for source, uri in self.silver.items() if not table_exists(spark, uri)]
+    def _build(self, table: OwnedTable) -> bool:
+        """The table anew, from whole silver tables as they are now.
+
+        1. What all rows add up to, a month at a time.
+        2. One commit puts it in place of what is there: readers see the old rows, or the new.
+        3. The fingerprint says of which declarations the rows are. Death before it: the table is built once more.
+        """
+        # 1
+        taken = {name: source.newest() for name, source in self._sources.items()}
+        sums, found = gold.signed_sums({}, self.contract, self._connection), []
+        for name, source in self._sources.items():
+            for month in source.whole():
+                added = gold.signed_sums({name: month}, self.contract, self._connection)
+                sums = gold.added_up([sums, added], self.contract)
+                found.append(gold.percentiles({name: month}, self.contract, self._connection))
+        rows = gold.apply_sums(pa.concat_tables([sums, *found]), self._schema.empty_table(), self.contract)
+        # 2
+        since = dict.fromkeys(taken, -1)
+        self._commit(table, list(table.files()), parts_of(rows, ()), since, taken, _contributions(sums))
+        failpoint("gold.replaced")
+        # 3
+        table.set_property(FINGERPRINT, self._fingerprint)
+        self._misfit = None
+        log.info("%s is built of %s", self.name, ", ".join(f"{each} to version {taken[each]}" for each in taken))
+        return True
+
+    def _next(self, table: OwnedTable, handed: Mapping[str, Handed]) -> dict[str, Handed]:
+        """What comes after what was taken in. Where all that was handed over is that, nothing else is looked for."""
+        taken = {name: max(self._committed(table, name), self._passed.get(name, -1)) for name in self._sources}
+        found = {
+            name: each
+            for name, each in handed.items()
+            if name in taken and each.table_id == self._sources[name].id and each.first == taken[name] + 1
+        }
+        if found and len(found) == len(handed):
+            return found
+        for name in taken.keys() - found.keys():
+            changes = self._sources[name].changes(taken[name], self._settings.silver_batch_bytes)
+            if changes is not None:
+                found[name] = changes
+        return found
+
+    def _committed(self, table: OwnedTable, source: str) -> int:
+        """The version of a silver table that the table's commits say was taken in last."""
+        found = table.transaction(self._sources[source].transaction)
+        return -1 if found is None else found
+
+    def _commit(
+        self,
+        table: OwnedTable,
+        files: Sequence[DataFile],
+        parts: Sequence[pa.Table],
+        since: Mapping[str, int],
+        taken: Mapping[str, int],
+        contributions: int,
+    ) -> None:
+        """Puts rows in place of files, and says that silver's versions after `since` up to `taken` are in."""
+        transactions = {self._sources[name].transaction: last for name, last in taken.items()}
+        inputs = tuple(TableInput(name, since[name] + 1, last) for name, last in taken.items())
+        counts, version = Counts(read=contributions), self.contract.version
+        lineage = Lineage("gold", self.contract.name, table.version + 1, code_version(), version, inputs, counts)
+        failpoint("gold.before_merge")
+        new = table.replace_files(files, parts, transactions, lineage.to_json())
+        failpoint("gold.after_merge")
+        self._recent.replaced(files, new, parts)
+        self._publish(table, {partition_of(file) for file in (*files, *new)})
+        failpoint("gold.done")
+
+    def _publish(self, table: OwnedTable, partitions: Collection[str] | None = None) -> None:
+        """What Redshift Spectrum reads of the table, or of these partitions, where the settings ask for it."""
+        if self._settings.symlink_manifests:
+            failpoint("gold.before_manifest")
+            write_manifests(self.uri, table.files(), partitions, options(self.uri))
+        if self._partitions is not None:
+            self._partitions.update()
+
+    def _open(self, known: str | None = None) -> OwnedTable:
+        """Looks at everything anew; `known` is why the rows do not fit, where that is known."""
+        missing = [source for source, uri in self.silver.items() if not table_exists(uri)]
         if missing:
             raise MissingSilverTableError(
                 f"{self.name} reads {', '.join(missing)}, not there yet: start `lakehouse stream silver` first"
             )
-        for source, uri in self.silver.items():
-            refuse_altered(spark, uri, self.silver_schemas[source])
-        return [str(_detail(spark, uri)["id"]) for uri in self.silver.values()]
-
-    def _state(self, spark: SparkSession) -> tuple[str | None, bool]:
-        """The generation that the table is of, and whether it holds anything."""
-        if not table_exists(spark, self.uri):
-            return None, False
-        detail = _detail(spark, self.uri)
-        return detail["properties"].get(FINGERPRINT), detail["numFiles"] > 0
-
-    def _fits(self, spark: SparkSession, generation: str, filled: bool) -> bool:
-        """Whether the table's rows came from the generation's checkpoint, and the checkpoint is not behind them."""
-        checkpoint = Storage.open(f"{self.checkpoints}/{generation}")
-        try:
-            Restores(DeltaLog(self.root, self.name)).refuse()
-            if checkpoint.read("metadata") is None:
-                return not filled and not checkpoint.list()
-            found = progress(checkpoint)
-            committed = last_transaction(spark, self.uri, self._app_id(checkpoint))
-            rewritten = self._rewritten(checkpoint, found.finished)
-        except (RestoredTableError, CheckpointError) as error:
-            log.warning("%s is built anew: %s", self.name, error)
-            return False
-        if rewritten:
-            log.warning("%s is built anew: somebody rewrote %s", self.name, rewritten)
-            return False
-        return not filled if committed is None else committed <= found.planned
-
-    def _rewritten(self, checkpoint: Storage, finished: int) -> str | None:
-        """The silver table whose columns were set anew since the checkpoint's last finished batch; None: none."""
-        for number, source in enumerate(self.silver if finished >= 0 else ()):
-            silver = DeltaLog(self.root, source)
-            read, newest = delta_version(checkpoint, finished, number), silver.newest()
-            for version in range(read + 1, (newest or 0) + 1) if read >= 0 else ():
-                commit = silver.commit(version)
-                if commit and commit.configuration is not None and commit.operation.startswith(REWRITING):
-                    return source
-        return None
-
-    def _app_id(self, checkpoint: Storage) -> str:
-        return f"{checkpoint_id(checkpoint)}:{self.name}"
-
-    def _silver_at(self, spark: SparkSession, source: str, checkpoint: Storage, batch: int) -> DataFrame:
-        _, version = delta_range(checkpoint, batch, list(self.silver).index(source))
-        return spark.read.format("delta").option("versionAsOf", version).load(spark_path(self.silver[source]))
-
-    def _lineage(self, checkpoint: Storage, batch: int, touched: gold.Touched) -> Lineage:
-        """Where the batch comes from; a silver table whose offset it does not move is no input."""
-        before, after = batch_offsets(checkpoint, batch - 1), batch_offsets(checkpoint, batch)
-        inputs = (
-            TableInput(source, *delta_range(checkpoint, batch, number))
-            for number, source in enumerate(self.silver)
-            if before[number : number + 1] != after[number : number + 1]
-        )
-        counts = Counts(read=touched.contributions)
-        version = self.contract.version
-        return Lineage("gold", self.contract.name, batch, code_version(), version, tuple(inputs), counts)
+        self._log.forget()
+        self._sources = {
+            name: SilverSource(self.contract, self._contracts.table(name), uri) for name, uri in self.silver.items()
+        }
+        self._fingerprint = fingerprint(self.contract, [each.id for each in self._sources.values()])
+        table = fitting_table(self.uri, self._schema, self.contract.partitions, self.properties, self._fingerprint)
+        taken = [table.transaction(each.transaction) for each in self._sources.values()]
+        self._misfit = known or misfit(table, self._log, self._fingerprint, taken)
+        if self._misfit and FINGERPRINT in table.properties:
+            log.warning("%s is built anew: %s", self.name, self._misfit)
+        self._passed = {}
+        self._recent = RecentFiles(self._schema)
+        self._upkeep = Upkeep(self._settings, [table])
+        self._partitions = CataloguedPartitions.of(self._settings, self.contract, self.uri)
+        self._table = table
+        # A job that died after a commit has told nobody of it.
+        self._publish(table)
+        return table
 
 
-def start(
-    spark: SparkSession, settings: Settings, contracts: Contracts, table: str, trigger: Mapping[str, Any]
-) -> StreamingQuery:
-    """Starts the long-running query `gold.<table>`, on a new checkpoint where the table has to be built anew.
-
-    `trigger` is what Spark's `DataStreamWriter.trigger` takes, such as `{"processingTime": "1 second"}`.
-
-    Raises MissingSilverTableError as long as a silver table that it reads is not there.
-    """
-    target = GoldTable(settings, contracts, table)
-    folder = target.prepare(spark)
-    if settings.symlink_manifests:
-        failpoint("gold.before_manifest")
-        DeltaTable.forPath(spark, spark_path(target.uri)).generate("symlink_format_manifest")
-    partitions = CataloguedPartitions.of(settings, target.contract, target.uri)
-    if partitions is not None:
-        # A job that died after a commit has not told the catalog of it.
-        partitions.update()
-    checkpoint = Storage.open(folder)
-    restores = Restores(DeltaLog(settings.root, target.name))
-    restores.refuse()
-    recover = True
-
-    def run(changes: DataFrame, batch: int) -> None:
-        nonlocal recover
-        failpoint("gold.started")
-        restores.refuse()
-        committed = target.merge(changes, batch, checkpoint, recover)
-        recover = False
-        if committed and partitions is not None:
-            partitions.update()
-        if due(batch, settings.compact_batches):
-            compact(spark, target.uri)
-        failpoint("gold.done")
-
-    writer = target.changes(spark).writeStream.queryName(target.name).foreachBatch(run)
-    return writer.option("checkpointLocation", spark_path(folder)).trigger(**trigger).start()
-
-
-def merge_into(target: DeltaTable, source: DataFrame, contract: Contract, touched: gold.Touched) -> None:
-    """Adds sums and sets percentiles in a gold table; a row that nothing supports any more goes."""
-    clauses = gold.Merge(contract, touched)
-    merge = target.alias("t").merge(source.alias("s"), clauses.condition)
-    merge = merge.whenMatchedDelete(clauses.delete_if)
-    merge = merge.whenMatchedUpdate(set=dict(clauses.update))
-    merge.whenNotMatchedInsert(clauses.insert_if, dict(clauses.insert)).execute()
-
-
-def _detail(spark: SparkSession, uri: str) -> Row:
-    detail = DeltaTable.forPath(spark, spark_path(uri)).detail().select("id", "properties", "numFiles").first()
-    assert detail is not None, "a Delta table has one row of detail"
-    return detail
+def _contributions(sums: pa.Table) -> int:
+    """How many contributions signed sums are made of."""
+    return int(pc.sum(sums[gold.ROWS]).as_py() or 0)

@@ -1,6 +1,6 @@
 """A streaming job: the queries of a layer, kept running until the job is told to stop, or has drained.
 
-A query that fails is started again on its checkpoint after a growing pause, while its neighbours go on; one that fails
+A query that fails is started again after a growing pause, while its neighbours go on; one that fails
 too often in a row ends the job with an error.
 """
 
@@ -16,6 +16,7 @@ from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark.errors import PySparkException, StreamingQueryException
 from pyspark.sql.streaming.query import StreamingQuery
 
+from lakehouse.delta.store import TableStoreError
 from lakehouse.errors import LakehouseError
 from runtime.metrics import metrics
 from runtime.storage import LONGEST_LINE, StorageError, told_by_store
@@ -37,16 +38,15 @@ class QueryFailedError(LakehouseError):
 class Declaration:
     """One query of a job.
 
-    `start` begins it on its checkpoint; `ready` says whether what it reads is there yet: until then it waits, and a
-    drain passes it over. `stage` orders a drain: all of a stage is through before the next begins. With `first` the
-    queries of later stages start only when this one has read all that is there.
+    `start` begins it. `stage` orders a drain: all of a stage is through before the next begins. `tables` are those that
+    it writes. `wake` makes it look at once, for a query that is told when to look.
     """
 
     name: str
     stage: int
     start: Callable[[], StreamingQuery]
-    ready: Callable[[], bool]
-    first: bool = False
+    tables: tuple[str, ...] = ()
+    wake: Callable[[], None] = lambda: None
 
 
 @dataclass
@@ -102,28 +102,26 @@ class Job:
         the others end after their batch first.
         """
         stages = sorted({each.declaration.stage for each in self._running})
-        gate = opened = 0
+        draining = 0
         try:
             while not self._requests.stop.is_set():
                 self._check_leases()
                 if self._take_up_drain():
-                    gate = 0
-                due = [each for each in self._running if each.declaration.stage in stages[: opened + 1]]
-                for each in due:
+                    draining = 0
+                for each in self._running:
                     self._attend(each)
-                gates = [each for each in due if each.declaration.stage in stages[: gate + 1]]
-                gates = [each for each in gates if self._drain or each.declaration.first]
-                for each in gates:
-                    self._watch_drain(each)
-                if all(each.drained for each in gates):
-                    if gate + 1 < len(stages):
-                        gate += 1
-                        opened = max(opened, gate)
-                        self._not_drained(stages[gate:])
+                if self._drain:
+                    due = [each for each in self._running if each.declaration.stage in stages[: draining + 1]]
+                    for each in due:
+                        self._watch_drain(each)
+                    if all(each.drained for each in due):
+                        draining += 1
+                        if draining == len(stages):
+                            return
+                        # What was found of the later ones so far may be out of date.
+                        self._not_drained(stages[draining:])
                         continue
-                    if self._drain:
-                        return
-                self._freshness.look((each.declaration.name, each.query) for each in self._running)
+                self._freshness.look((table, each.query) for each in self._running for table in each.declaration.tables)
                 self._requests.stop.wait(POLL_SECONDS)
         finally:
             self._end()
@@ -149,7 +147,7 @@ class Job:
         return True
 
     def _not_drained(self, stages: Sequence[int]) -> None:
-        """What was found of these stages so far, not ready or through, may be out of date."""
+        """Whether the queries of these stages are through is to be found out anew."""
         for each in self._running:
             if each.declaration.stage in stages:
                 each.drained, each.drain = False, None
@@ -157,7 +155,7 @@ class Job:
     def _attend(self, each: _Running) -> None:
         """Starts the query when it is due, notes progress, and takes up a failure."""
         if each.query is None:
-            if time.monotonic() >= each.retry_at and (not self._drain or not each.drained):
+            if time.monotonic() >= each.retry_at:
                 self._start(each)
             return
         if each.query.isActive:
@@ -172,13 +170,9 @@ class Job:
 
     def _start(self, each: _Running) -> None:
         try:
-            if not each.declaration.ready():
-                each.drained = True
-                each.retry_at = time.monotonic() + FIRST_PAUSE_SECONDS
-                return
             each.drained = False
             each.query = each.declaration.start()
-        except (PySparkException, Py4JJavaError, StorageError) as failure:
+        except (PySparkException, Py4JJavaError, StorageError, TableStoreError) as failure:
             # Any other LakehouseError is a refusal: it would be the same at every start, so it ends the job.
             self._failed(each, failure)
 
@@ -201,6 +195,7 @@ class Job:
 
         def wait() -> None:
             try:
+                each.declaration.wake()
                 query.processAllAvailable()
             except (StreamingQueryException, Py4JError, ConnectionError):
                 return  # the main loop finds the query ended, with its exception, or the JVM gone

@@ -31,7 +31,7 @@ def run(layer: str, drain: bool, settings: Settings) -> None:
         # Spark takes Ctrl-C for itself when a session begins.
         requests.listen()
         try:
-            queries = declarations(spark, settings, contracts, layer, drain)
+            queries = declarations(spark, settings, contracts, layer, drain, requests.stop.is_set)
             Job(queries, settings.max_restarts, requests, leases.check).run()
         finally:
             spark.stop()

@@ -1,39 +1,38 @@
-"""The reference tables (stores, products, …) as the fact queries join them: small, in memory, never stale."""
+"""The reference tables (stores, products, …) as the batches of facts look them up: small, in memory, never stale."""
 
-from collections.abc import Iterable
-
-from pyspark.sql import DataFrame, SparkSession
+from collections.abc import Iterable, Mapping
 
 from lakehouse.contracts import Contracts
-from lakehouse.layout import Layout, spark_path
-from lakehouse.silver import versions_of
-from runtime.tables import table_version
+from lakehouse.delta.table import OwnedTable
+from lakehouse.engine.enrich import ReferenceRows
+from lakehouse.engine.schemas import arrow_schema
+from lakehouse.layout import Layout
+from runtime.tables import open_table, table_exists
 
 
 class References:
-    """The reference rows at their newest version; a table is read again only when its version moved.
-
-    The rows become a local relation: joining them costs no Spark job.
-    """
+    """The reference rows at their newest version; a table is read again only when its version moved."""
 
     def __init__(self, contracts: Contracts, layout: Layout) -> None:
         self._contracts = contracts
         self._layout = layout
-        self._held: dict[str, tuple[int, DataFrame]] = {}
+        self._tables: dict[str, OwnedTable] = {}
+        self._held: dict[str, tuple[int, ReferenceRows]] = {}
 
-    def current(self, spark: SparkSession, names: Iterable[str]) -> dict[str, DataFrame]:
-        """For each named reference source its rows with `valid_from` and `valid_to`."""
-        return {name: self._rows(spark, name) for name in names}
+    def current(self, names: Iterable[str]) -> Mapping[str, ReferenceRows]:
+        """The rows of each named reference source; none where its table is not there yet."""
+        return {name: self._rows(name) for name in names}
 
-    def version(self, name: str) -> int:
-        """The table version that `current` gave last."""
-        return self._held[name][0]
-
-    def _rows(self, spark: SparkSession, name: str) -> DataFrame:
+    def _rows(self, name: str) -> ReferenceRows:
+        contract = self._contracts.source(name)
         uri = self._layout.table(f"silver.{name}")
-        version = table_version(spark, uri)
+        if name not in self._tables:
+            if not table_exists(uri):
+                return ReferenceRows(arrow_schema(self._contracts.silver_of(name)).empty_table(), contract)
+            self._tables[name] = open_table(uri)
+        table = self._tables[name]
+        version = table.refresh()
         if name not in self._held or self._held[name][0] != version:
-            table = spark.read.format("delta").option("versionAsOf", version).load(spark_path(uri))
-            rows = versions_of(table, self._contracts.source(name))
-            self._held[name] = version, spark.createDataFrame(rows.toArrow(), rows.schema)
+            rows = table.read(self._contracts.silver_of(name).column_names)
+            self._held[name] = version, ReferenceRows(rows, contract)
         return self._held[name][1]

@@ -1,282 +1,350 @@
-"""Bronze to silver: one query per source owns its silver table and its rejected rows, and nobody else writes them."""
+"""Bronze to silver: one owner a source moves records into its silver table or its rejected rows, each exactly once."""
 
+import json
+import logging
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
-from delta.tables import DeltaTable
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
 
-from lakehouse import drift, silver
 from lakehouse.contracts import Contract, Contracts
-from lakehouse.layout import Layout, spark_path
-from lakehouse.parsing import parse
-from lakehouse.schemas import rejected_type, struct_type
+from lakehouse.delta.follow import TableLog
+from lakehouse.delta.table import OwnedTable
+from lakehouse.engine.batch import Outcome, settle_batch, signed
+from lakehouse.engine.schemas import arrow_schema, rejected_schema
+from lakehouse.errors import LakehouseError
+from lakehouse.layout import Layout
 from lakehouse.settings import Settings
-from lakehouse.silver import INSERT, UPDATE, Bounds
-from runtime.commits import code_version, last_transaction, transaction
+from runtime.commits import code_version
+from runtime.delta_log import DeltaLog
 from runtime.failpoints import failpoint
 from runtime.lineage import Counts, Lineage, TableInput
-from runtime.tables import ensure_table, refuse_altered
+from runtime.metrics import REJECT_RATIO, metrics
+from runtime.restores import Restores
+from runtime.tables import ensure_table, open_log
+from runtime.upkeep import Upkeep
+from streaming.earlier_checkpoint import Progress, earlier_progress
+from streaming.handover import Continuity, Handed
+from streaming.re_enrichment import LateReferences
 from streaming.references import References
+from streaming.silver_rows import SilverRows
 
+log = logging.getLogger(__name__)
 SILVER_PROPERTIES = {
     "delta.enableChangeDataFeed": "true",
     "delta.enableDeletionVectors": "true",
     "delta.checkpointInterval": "50",
 }
-# An attempt's number is the batch's, followed by ten digits of seconds.
-ATTEMPTS = 10_000_000_000
 REJECTED_PROPERTIES = {"delta.enableDeletionVectors": "true", "delta.checkpointInterval": "50"}
-
-# What a commit to silver happens inside of.
-type Committing = Callable[[], AbstractContextManager[None]]
+RIVAL_RULES = ("duplicate", "superseded")
 
 
 @dataclass(frozen=True)
-class Origin:
-    """Which batch writes: `tag` marks its rejected rows, (`app_id`, `number`) its silver commit."""
+class Batch:
+    """Which batch writes: its transaction id (`app_id`, `number`), and the versions that it takes in."""
 
-    tag: str
     app_id: str
     number: int
     inputs: tuple[TableInput, ...] = ()
-
-
-@dataclass
-class Tally:
-    """What a batch did, for its commit's lineage."""
-
-    rows_in: int = 0
-    valid: int = 0
-    rejected: Counter[str] = field(default_factory=Counter)
-    outcomes: Counter[str] = field(default_factory=Counter)
-    drift: dict[str, int] = field(default_factory=dict)
+    # Of rows that an unfinished batch of the release before left in rejected.
+    left_over: str | None = None
 
     @property
-    def faulty(self) -> int:
-        """Records that broke a rule: without those that only lost to another delivery of the same record."""
-        return self.rejected.total() - self.rejected["duplicate"] - self.rejected["superseded"]
+    def tag(self) -> str:
+        """What marks the batch's rows in rejected."""
+        return tag_of(self.app_id, self.number)
 
-    def counts(self) -> Counts:
-        """The figures as lineage shows them; `duplicate` also counts corrections, as their loser leaves silver."""
-        return Counts(
-            read=self.rows_in,
-            valid=self.valid,
-            rejected=dict(self.rejected),
-            duplicate=self.rejected["duplicate"] + self.rejected["superseded"],
-            inserted=self.outcomes[INSERT],
-            updated=self.outcomes[UPDATE],
-        )
+
+def tag_of(app_id: str, number: int) -> str:
+    """The `batch` of the rejected rows of a transaction."""
+    return f"{app_id}:{number}"
+
+
+class RemadeTableError(LakehouseError):
+    """The bronze table is another one than silver was made of."""
 
 
 class SilverTable:
-    """One silver table with its rejected rows, and the protocol that moves records into exactly one of them."""
+    """One silver table with its rejected rows, and the protocol that moves records into exactly one of them.
+
+    How far it has come stands in its own commits: the transaction id `bronze.<source>@<id of the bronze table>` is the
+    version of bronze that is taken in.
+    """
 
     def __init__(self, settings: Settings, contracts: Contracts, source: str, references: References) -> None:
         layout = Layout(settings.root)
-        self.contracts = contracts
+        self.settings, self.contracts = settings, contracts
         self.source: Contract = contracts.source(source)
         self.silver: Contract = contracts.silver_of(source)
         self.references = references
+        self.name = f"silver.{self.silver.name}"
         self.bronze_uri = layout.table(f"bronze.{source}")
-        self.silver_uri = layout.table(f"silver.{self.silver.name}")
+        self.silver_uri = layout.table(self.name)
         self.rejected_uri = layout.table(f"rejected.{source}")
         self.checkpoint = layout.checkpoint("silver", self.silver.name)
-        self._attempt = 0
+        # Several queries of one process may bring the table up to date: they take turns.
+        self.turn = threading.RLock()
+        self._restores = [Restores(DeltaLog(settings.root, name)) for name in (self.name, f"rejected.{source}")]
+        # A small batch is done before a second thread has started.
+        self._connection = duckdb.connect(config={"threads": 1})
+        self._late = LateReferences(contracts, layout, source, references)
+        self._fenced = False
+        self._continuity = Continuity()
+        self._bronze: TableLog | None = None
+        self._tables: tuple[OwnedTable, OwnedTable] | None = None
+        self._schemas: tuple[pa.Schema, ...] = ()
+        self._rows: SilverRows | None = None
+        self._upkeep: Upkeep | None = None
 
-    def ensure(self, spark: SparkSession) -> None:
-        """Makes or widens both tables; raises IncompatibleTableError where the contract changed too much."""
-        schema = struct_type(self.silver)
-        ensure_table(spark, self.silver_uri, schema, self.silver.partitions, SILVER_PROPERTIES)
-        ensure_table(spark, self.rejected_uri, rejected_type(self.contracts), ["ingest_date"], REJECTED_PROPERTIES)
-
-    def process(
-        self, bronze: DataFrame, origin: Origin, recover: bool, committing: Committing = nullcontext
-    ) -> Tally | None:
-        """Moves a batch of bronze records into silver or rejected. The silver commit decides: before it the batch has
-        not happened, with it the batch is over.
-
-        1. A batch that silver has committed is over: nothing to do (None). Only a new process can meet one, and what
-           an attempt that died left in rejected (`recover`).
-        2. This attempt takes a number above those of all attempts before it. It is the version of its commit to
-           rejected, under an id of the table's owner: once it is in, an older attempt that still runs somewhere
-           cannot commit to rejected any more.
-        3. Parse, check and enrich; each record is now a candidate or faulty.
-        4. Candidates compete with each other and with the existing rows of their identity; the winners settle together
-           with their neighbours in the group. A row that leaves a group which no candidate touches so early widens the
-           batch by that group, once.
-        5. Append what is faulty, beaten or displaced to rejected, marked with the batch's tag. After a death the same
-           commit takes out what the attempt before left: today the reference data or the contract may say something
-           else.
-        6. Write what is new or changed to silver in one commit under the batch's transaction id: an append where
-           nothing that is there changes, else a merge. It happens inside `committing`, which may refuse it.
+    def ensure(self) -> None:
+        """Makes or widens both tables, and looks at them anew. Raises IncompatibleTableError where the contract changed
+        too much, or somebody altered a table, and RestoredTableError where somebody restored one.
         """
-        spark = bronze.sparkSession
+        with self.turn:
+            schemas = arrow_schema(self.silver), rejected_schema(self.contracts)
+            silver = ensure_table(self.silver_uri, schemas[0], self.silver.partitions, SILVER_PROPERTIES)
+            rejected = ensure_table(self.rejected_uri, schemas[1], ["ingest_date"], REJECTED_PROPERTIES)
+            for each in self._restores:
+                each.refuse()
+            self._tables, self._schemas = (silver, rejected), schemas
+            self._rows = SilverRows(silver, self.source, self.silver, self.references)
+            self._upkeep = Upkeep(self.settings, [silver, rejected], self.silver)
+
+    @property
+    def rejected(self) -> OwnedTable:
+        """The table of the rejected rows."""
+        return self._owned()[1]
+
+    def follow(self, handed: Handed | None = None, stopped: Callable[[], bool] = lambda: False) -> list[Handed]:
+        """Takes in what bronze has and silver has not, batch by batch; gives what each batch changed. Before that, rows
+        that late reference rows govern are looked up again.
+
+        `handed` is a commit that bronze has just made, with its rows: they need not be read again if nothing else is
+        missing. Where `stopped` says so, the rest is left for later.
+        """
+        with self.turn:
+            if self._tables is None:
+                self.ensure()
+            bronze = self._bronze = self._bronze or open_log(self.bronze_uri)
+            app_id = f"bronze.{self.source.name}@{bronze.id}"
+            done = self._look_up_again()
+            while not stopped():
+                progress = self._progress(bronze, app_id)
+                if handed is not None and handed.table_id == bronze.id and handed.first == progress.taken + 1:
+                    first, last, rows = handed.first, handed.last, handed.rows
+                else:
+                    bite = bronze.added(progress.taken, self.settings.silver_batch_bytes)
+                    if bite is None or not bite.rows.num_rows:
+                        break
+                    first, last, rows = bite.first, bite.last, bite.rows
+                handed = None
+                if progress.partly:
+                    rows = self._not_yet_here(rows)
+                inputs = (TableInput(f"bronze.{self.source.name}", first, last),)
+                outcome = self.process(rows, Batch(app_id, last, inputs, progress.left_over))
+                if outcome is not None and (changes := outcome.changes).num_rows:
+                    done.append(self._handed(changes))
+            return done
+
+    def _progress(self, bronze: TableLog, app_id: str) -> Progress:
+        """How far silver has come with this bronze table. Raises RemadeTableError where it was made of another."""
+        silver, _ = self._owned()
+        silver.refresh()
+        found = silver.transaction(app_id)
+        if found is not None:
+            return Progress(found)
+        if any(each.startswith(f"bronze.{self.source.name}@") for each in silver.transactions()):
+            raise RemadeTableError(
+                f"{self.bronze_uri} is not the table that {self.silver_uri} was made of: put that one back, or remove "
+                f"{self.silver_uri} and {self.rejected_uri} together: they are made again from bronze "
+                "(docs/operating.md)"
+            )
+        return earlier_progress(self.checkpoint, bronze.id, silver, self.name) or Progress()
+
+    def _look_up_again(self) -> list[Handed]:
+        """Brings silver's rows up to date with reference rows that came after them, a commit a reference table."""
+        silver, _ = self._owned()
+        assert self._rows is not None
+        done: list[Handed] = []
+        silver.refresh()
+        for change in self._late.changes(silver, self._connection):
+            self._look()
+            known = self._rows.up_to_date
+            inputs = (TableInput(change.reference, change.first, change.last),)
+            counts = Counts(updated=change.new.num_rows)
+            lineage = Lineage(
+                "silver", self.silver.name, change.last, code_version(), self.silver.version, inputs, counts
+            )
+            none, transaction = silver.schema.empty_table(), {change.app_id: change.last}
+            silver.replace_rows(change.old, change.new, none, self.silver.identity, transaction, lineage.to_json())
+            self._late.applied.pop(change.app_id, None)
+            if known:
+                # Looking up changes nothing that is remembered of the newest rows.
+                self._rows.still_there()
+            done.append(self._handed(signed(none, change.old, change.new)))
+            log.info("%s: %d rows looked up again in %s", self.name, change.new.num_rows, change.reference)
+        return done
+
+    def _look(self) -> None:
+        """Looks at both tables as they are now, before something is decided on them."""
+        for table, schema in zip(self._owned(), self._schemas, strict=True):
+            table.refresh()
+            table.refuse_altered(schema)
+        for each in self._restores:
+            each.refuse()
+        self._continuity.found(self._owned()[0].version)
+
+    def _not_yet_here(self, records: pa.Table) -> pa.Table:
+        """The records that are neither in silver nor in rejected: of a version that was taken in by half."""
+        held = [table.read(["record_id"])["record_id"] for table in self._owned()]
+        known = pc.or_(*(pc.is_in(records["record_id"], each) for each in held))
+        return records.filter(pc.invert(known))
+
+    def process(self, records: pa.Table, batch: Batch, still_ours: Callable[[], None] = lambda: None) -> Outcome | None:
+        """Moves a batch of bronze records into silver or rejected. The silver commit decides: before it the batch has
+        not happened, with it the batch is over. Each commit becomes the version after the one that was looked at, or
+        fails: nobody can come in between.
+
+        1. Look at both tables as they are now. Refuse what somebody restored, altered or made anew. A batch that silver
+           has taken in is over.
+        2. An attempt that died may have left its rows in rejected, whose transaction is then ahead of silver's. In case
+           it only sleeps, an empty commit to silver comes first: it can then no longer finish what is taken out here.
+        3. Compute the outcome from the records and from silver as it is.
+        4. Write what is faulty, beaten or displaced to rejected, and take out what 2 found, in one commit. The first
+           batch of a process commits to rejected in any case: an older attempt that sleeps somewhere can then no
+           longer commit there behind it.
+        5. Write what is new or changed to silver in one commit with the batch's transaction. `still_ours` raises
+           where this process may no longer write.
+        6. Remember the newest rows.
+
+        Raises CommitConflictError where somebody else wrote one of the tables meanwhile, RemadeTableError,
+        RestoredTableError and IncompatibleTableError.
+        """
+        started = time.monotonic()
+        silver, rejected = self._owned()
+        failpoint("silver.started")
         # 1
-        committed = last_transaction(spark, self.silver_uri, origin.app_id) if recover else None
-        if committed is not None and committed >= origin.number:
+        self._look()
+        together = f"{self.name}@{silver.id}"
+        self._refuse_another_silver(together)
+        taken = silver.transaction(batch.app_id)
+        if taken is not None and taken >= batch.number:
             return None
         # 2
-        attempt = self._next_attempt(spark, origin, recover)
-        failpoint("silver.started")
+        attempted = rejected.transaction(batch.app_id)
+        left_over = {batch.left_over} if batch.left_over else set()
+        if attempted is not None and attempted > (-1 if taken is None else taken):
+            left_over.add(tag_of(batch.app_id, attempted))
+        if left_over:
+            empty = Lineage("silver", self.silver.name, batch.number, code_version(), self.silver.version)
+            silver.append(silver.schema.empty_table(), {}, empty.to_json())
         # 3
-        references = self.references.current(spark, {c.reference[0] for c in self.source.columns if c.reference})
-        enriched = silver.enrich(parse(bronze, self.source), self.source, self.silver, references)
-        enriched = held(enriched)
-        tally, candidates = self._survey(enriched)
+        assert self._rows is not None
+        outcome = settle_batch(records, self._rows, self.source, self.silver, self._connection)
+        lineage = self._lineage(outcome, batch)
+        transaction = {batch.app_id: batch.number} | self._late.applied
+        both = transaction | {together: batch.number}
         # 4
-        settled = self._settle(enriched, candidates) if candidates.num_rows else None
-        change, strays = self._count(settled, tally) if settled else (None, [])
-        if strays:
-            settled = self._settle(enriched, candidates, strays)
-            change, _ = self._count(settled, tally)
-        # 5
         failpoint("silver.before_rejected")
-        self._append_rejected(enriched, settled, tally, origin, attempt, recover)
+        if outcome.rejected.num_rows or left_over or not self._fenced:
+            rows = self._bad_rows(outcome, batch)
+            if left_over:
+                where = " OR ".join(f"batch = '{tag}'" for tag in sorted(left_over | {batch.tag}))
+                rejected.overwrite_where(where, rows, both, lineage)
+            else:
+                rejected.append(rows, both, lineage)
+            self._fenced = True
         failpoint("silver.after_rejected")
-        # 6
-        if settled is not None and change:
-            self._write_silver(spark, settled, change, tally, origin, committing)
+        # 5
+        still_ours()
+        if outcome.old.num_rows:
+            identity = self.silver.identity
+            silver.replace_rows(outcome.old, outcome.new, outcome.inserts, identity, transaction, lineage)
+        else:
+            silver.append(outcome.inserts, transaction, lineage)
         failpoint("silver.after_merge")
-        return tally
+        # 6
+        self._rows.changed(outcome.inserts, outcome.old, outcome.new)
+        if not outcome.changes.num_rows:
+            self._continuity.unchanged(silver.version)
+        self._report(outcome, batch, time.monotonic() - started)
+        return outcome
 
-    def _next_attempt(self, spark: SparkSession, origin: Origin, recover: bool) -> int:
-        """The batch's number with seconds since 1970 behind it; one above the last where a clock stands still."""
-        if recover:
-            last = last_transaction(spark, self.rejected_uri, rejected_id(origin.app_id))
-            self._attempt = max(self._attempt, last or 0)
-        self._attempt = max(self._attempt + 1, origin.number * ATTEMPTS + int(time.time()))
-        return self._attempt
+    def keep_up(self) -> None:
+        """What the owner does for its tables now and then: few files, and what Redshift Spectrum reads."""
+        with self.turn:
+            assert self._rows is not None and self._upkeep is not None
+            silver, _ = self._owned()
+            known, before = self._rows.up_to_date, silver.version
+            self._continuity.found(before)
+            if self._upkeep.run() and silver.version != before:
+                self._continuity.unchanged(silver.version)
+                if known:
+                    self._rows.still_there()
 
-    def _survey(self, enriched: DataFrame) -> tuple[Tally, pa.Table]:
-        """Counts by leading rule and undeclared field, and where the candidates lie. One job, without a shuffle."""
-        rule = F.get(F.col("errors"), 0)["rule"].alias("rule")
-        undeclared = F.when(F.size("undeclared") > 0, F.slice("undeclared", 1, drift.MOST_FIELDS)).alias("undeclared")
-        rows = enriched.select(*silver.placing(self.silver), rule, undeclared).toArrow()
-        tally = Tally(rows_in=rows.num_rows)
-        valid = pc.is_null(rows["rule"])
-        tally.rejected = Counter(_texts(rows["rule"]))
-        tally.valid = rows.num_rows - tally.rejected.total()
-        tally.drift = drift.counted(str(name) for names in rows["undeclared"].to_pylist() if names for name in names)
-        return tally, rows.filter(valid).select(silver.placing(self.silver))
+    def _owned(self) -> tuple[OwnedTable, OwnedTable]:
+        if self._tables is None:
+            self.ensure()
+        assert self._tables is not None
+        return self._tables
 
-    def _settle(self, enriched: DataFrame, candidates: pa.Table, strays: Sequence[str] = ()) -> DataFrame:
-        spark = enriched.sparkSession
-        bounds = Bounds.of(candidates, self.silver)
-        assert bounds is not None, "without candidates nothing settles"
-        existing = spark.read.format("delta").load(spark_path(self.silver_uri))
-        rivals = spark.createDataFrame(silver.identities(candidates, self.silver))
-        touched = None
-        if self.silver.group is not None:
-            touched = spark.createDataFrame(silver.touched_groups(candidates, self.silver, bounds, strays))
-        near = silver.neighbourhood(existing, rivals, touched, self.silver, bounds)
-        return held(silver.outcomes(enriched.where(F.size("errors") == 0), near, self.source, self.silver))
+    def _refuse_another_silver(self, together: str) -> None:
+        """Silver would be made again from bronze, and what was rejected rejected a second time."""
+        _, rejected = self._owned()
+        known = [each for each in rejected.transactions() if each.startswith(f"{self.name}@")]
+        if known and together not in known:
+            raise RemadeTableError(
+                f"{self.silver_uri} is not the table that {self.rejected_uri} was written with: put that one back, or "
+                f"remove both together: they are made again from bronze (docs/operating.md)"
+            )
 
-    def _count(self, settled: DataFrame, tally: Tally) -> tuple[Bounds | None, list[str]]:
-        """Notes the outcomes; gives the reach of what changes, and the groups that lose a row without a candidate.
+    def _handed(self, changes: pa.Table) -> Handed:
+        silver, _ = self._owned()
+        first = self._continuity.changed(silver.version)
+        return Handed(self.name, silver.id, first, silver.version, changes)
 
-        One Spark job.
-        """
-        rows = settled.select(*silver.placing(self.silver), "_outcome", "_rule", "_stray").toArrow()
-        tally.outcomes = Counter(_texts(rows["_outcome"]))
-        beaten = rows.filter(pc.is_in(rows["_outcome"], pa.array([silver.LOSE, silver.DISPLACE])))
-        for rule in ("duplicate", "superseded"):
-            tally.rejected.pop(rule, None)
-        tally.rejected.update(_texts(beaten["_rule"]))
-        changing = rows.filter(pc.is_in(rows["_outcome"], pa.array([INSERT, UPDATE])))
-        return Bounds.of(changing, self.silver), sorted(set(_texts(rows["_stray"])))
+    def _bad_rows(self, outcome: Outcome, batch: Batch) -> pa.Table:
+        number = outcome.rejected.num_rows
+        rows = outcome.rejected.append_column("batch", pa.repeat(pa.scalar(batch.tag), number))
+        rows = rows.append_column("batch_number", pa.repeat(pa.scalar(batch.number, pa.int64()), number))
+        schema = rejected_schema(self.contracts)
+        return rows.select(schema.names).cast(schema)
 
-    def _append_rejected(
-        self,
-        enriched: DataFrame,
-        settled: DataFrame | None,
-        tally: Tally,
-        origin: Origin,
-        attempt: int,
-        recover: bool,
-    ) -> None:
-        rivals = tally.outcomes[silver.LOSE] + tally.outcomes[silver.DISPLACE]
-        parts = []
-        if recover or sum(tally.rejected.values()) > rivals:
-            parts.append(silver.rejected_faults(enriched, self.source, origin.tag, origin.number))
-        if settled is not None and rivals:
-            parts.append(silver.rejected_rivals(settled, self.source, origin.tag, origin.number))
-        if not parts:
-            return
-        rows = parts[0] if len(parts) == 1 else parts[0].unionByName(parts[1])
-        refuse_altered(rows.sparkSession, self.rejected_uri, rejected_type(self.contracts))
-        writer = rows.coalesce(1).write.format("delta").mode("append")
-        if recover:
-            writer = writer.mode("overwrite").option("replaceWhere", f"batch = '{origin.tag}'")
-        with transaction(enriched.sparkSession, rejected_id(origin.app_id), attempt, self._lineage(tally, origin)):
-            writer.save(spark_path(self.rejected_uri))
+    def _report(self, outcome: Outcome, batch: Batch, seconds: float) -> None:
+        metrics().share(REJECT_RATIO, faulty(outcome.rules), outcome.rows_in, Source=self.source.name)
+        told = json.dumps(counts(outcome).to_json())
+        log.info("%s takes in version %d: %s in %.2f s", self.name, batch.number, told, seconds)
 
-    def _write_silver(
-        self,
-        spark: SparkSession,
-        settled: DataFrame,
-        change: Bounds,
-        tally: Tally,
-        origin: Origin,
-        committing: Committing,
-    ) -> None:
-        names = self.silver.column_names
-        rows = settled.where(F.col("_outcome").isin(INSERT, UPDATE)).select(*names)
-        # The rows' neighbours have just been read.
-        refuse_altered(spark, self.silver_uri, struct_type(self.silver), read_anew=False)
-        with committing(), transaction(spark, origin.app_id, origin.number, self._lineage(tally, origin)):
-            if not tally.outcomes[UPDATE]:
-                spread = rows.repartition(*self.silver.partitions) if self.silver.partitions else rows.coalesce(1)
-                spread.write.format("delta").mode("append").save(spark_path(self.silver_uri))
-                return
-            target = DeltaTable.forPath(spark, spark_path(self.silver_uri)).alias("t")
-            same = " AND ".join(f"t.`{name}` = s.`{name}`" for name in self.silver.identity)
-            merge = target.merge(rows.alias("s"), f"{self._scope(change)} AND {same}")
-            # By name: the table may have columns that a newer contract has added.
-            values: dict[str, str | Column] = {f"`{name}`": f"s.`{name}`" for name in names}
-            merge.whenMatchedUpdate(set=values).whenNotMatchedInsert(values=values).execute()
-
-    def _scope(self, change: Bounds) -> str:
-        """The literal part of the merge condition: Delta opens only files that can hold these rows."""
-        time = f"t.`{self.silver.event_time}`"
-        scope = [f"{time} >= '{change.earliest}'", f"{time} <= '{change.latest}'"]
-        if "month" in self.silver.partitions:
-            scope.append(f"t.month IN ({', '.join(repr(month) for month in change.months)})")
-        return " AND ".join(scope)
-
-    def _lineage(self, tally: Tally, origin: Origin) -> str:
+    def _lineage(self, outcome: Outcome, batch: Batch) -> str:
         return Lineage(
             job="silver",
             query=self.silver.name,
-            batch=origin.number,
+            batch=batch.number,
             code=code_version(),
             contract=self.silver.version,
-            inputs=origin.inputs,
-            counts=tally.counts(),
-            drift=tally.drift,
+            inputs=batch.inputs,
+            counts=counts(outcome),
+            drift=outcome.drift,
         ).to_json()
 
 
-def rejected_id(app_id: str) -> str:
-    """The transaction id of a batch's rejected rows."""
-    return f"{app_id}:rejected"
+def counts(outcome: Outcome) -> Counts:
+    """The figures as lineage shows them; `duplicate` also counts corrections, as their loser leaves silver."""
+    return Counts(
+        read=outcome.rows_in,
+        valid=outcome.candidates,
+        rejected=dict(outcome.rules),
+        duplicate=sum(outcome.rules[rule] for rule in RIVAL_RULES),
+        inserted=outcome.inserts.num_rows,
+        updated=outcome.new.num_rows,
+    )
 
 
-def _texts(values: "pa.ChunkedArray[Any]") -> list[str]:
-    return [str(value) for value in values.to_pylist() if value is not None]
-
-
-def held(rows: DataFrame) -> DataFrame:
-    """The rows, computed once, by the first job that needs them.
-
-    Not `persist`: plans that name a Delta table are planned again after every write to it, which costs more than a
-    whole small batch. A local checkpoint forgets the plan; its memory is freed with the frame.
-    """
-    return rows.localCheckpoint(eager=False)
+def faulty(rules: Counter[str]) -> int:
+    """Records that broke a rule: without those that only lost to another delivery of the same record."""
+    return rules.total() - sum(rules[rule] for rule in RIVAL_RULES)

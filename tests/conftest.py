@@ -6,12 +6,16 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 from pyspark.sql import SparkSession
 
 from lakehouse.settings import Settings
 from local import stack
 from runtime.spark import create_session
 
+# How long an example takes says more of the machine than of the code.
+hypothesis_settings.register_profile("lakehouse", deadline=None)
+hypothesis_settings.load_profile("lakehouse")
 # What a shell puts into the background is deaf to Ctrl-C, and children inherit that: the commands under test too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -31,12 +31,13 @@ def commits_of_records(
     feed = spark.read.format("delta").option("readChangeFeed", "true")
     feed = feed.option("startingVersion", start).option("endingVersion", version)
     rows = feed.load(spark_path(log.uri)).where(F.col("record_id").isin(wanted) & ~F.col("_change_type").like("%_pre%"))
+    changes = rows.groupBy("record_id", "_commit_version").agg(F.collect_set("_change_type").alias("changes"))
     found: dict[str, list[str]] = {}
     try:
-        ordered = rows.select("record_id", "_commit_version", "_change_type").orderBy(F.desc("_commit_version"))
-        for record_id, commit, change in ordered.collect():
-            told = f"{change.removesuffix('_postimage')} by {describe(log.commit(commit), log.name, commit)}"
-            found.setdefault(record_id, []).append(told)
+        for record_id, commit, kinds in changes.orderBy(F.desc("_commit_version")).collect():
+            # The lake's own jobs change a row by taking it out and putting it in again.
+            change = kinds[0].removesuffix("_postimage") if len(kinds) == 1 else "update"
+            found.setdefault(record_id, []).append(f"{change} by {describe(log.commit(commit), log.name, commit)}")
     except PySparkException:
         # Its files are older than time travel goes: the difference stands without them.
         return {}

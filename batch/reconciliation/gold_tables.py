@@ -1,15 +1,18 @@
 """One gold table at pinned versions against independent SQL over silver at the versions that it was made of."""
 
+import re
 from collections.abc import Mapping
 from functools import reduce
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from batch.reconciliation.cached import cached
 from batch.reconciliation.pins import GoldPins
+from batch.reconciliation.recomputed.dialect import spark_sql
 from lakehouse.contracts import Contract, Contracts
-from lakehouse.gold import kpis_of, sources_of
 from lakehouse.kpi_checks import CHECKS
+from lakehouse.kpi_tables import kpis_of, sources_of
 from lakehouse.layout import Layout, spark_path
 
 AMOUNT, VALUE = "decimal(28,4)", "decimal(38,10)"
@@ -19,8 +22,11 @@ def computed(spark: SparkSession, gold: Contract, silver: Mapping[str, DataFrame
     """The gold table as `CHECKS` give it over whole silver tables (`silver.validated_pos` -> rows), with the contract's
     columns.
     """
+    named = {word for kpi in kpis_of(gold.name) for word in re.findall(r"\w+", CHECKS[kpi.name])}
     for source, rows in silver.items():
-        rows.createOrReplaceTempView(source.removeprefix("silver."))
+        # Each check reads them again: planning that costs more than reading.
+        asked = cached(rows.select(*(name for name in rows.columns if name in named)))
+        asked.createOrReplaceTempView(source.removeprefix("silver."))
     return reduce(DataFrame.unionByName, (_check(spark, kpi.name, gold) for kpi in kpis_of(gold.name)))
 
 
@@ -82,7 +88,7 @@ class GoldAtPins:
         found: dict[str, set[str]] = {}
         for kpi in kpis_of(self.contract.name):
             for each in kpi.contributions:
-                found.setdefault(each.source, set()).add(f"to_date({each.day})")
+                found.setdefault(each.source, set()).add(f"to_date({spark_sql(each.day)})")
         return found
 
     def _at(self, uri: str, version: int) -> DataFrame:

@@ -1,30 +1,37 @@
-"""Silver rows that a reference row came too late for: the one way in which the order of arrival shows
-(docs/guarantees.md), and no difference.
+"""Silver rows that a reference row came too late for, and that their job has not looked up again yet: no difference.
 
 Only what a look-up gave at an earlier time is excused: values that no delivery had then, and columns that no look-up
 reaches, stay differences whatever arrived since.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import reduce
 
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from batch.reconciliation.cached import cached
+from batch.reconciliation.recomputed.dialect import spark_sql
 from lakehouse.contracts import Contract, Contracts
-from streaming.silver import held
 
 
 class LateReferences:
     """What the look-ups of one source gave when its rows arrived.
 
+    `behind` names the reference tables that hold more than silver has been looked up in: the others explain nothing.
     `deliveries` gives the rows of a reference source that passed its rules, all that were ever delivered.
     """
 
     def __init__(
-        self, contracts: Contracts, source: Contract, silver: Contract, deliveries: Callable[[str], DataFrame]
+        self,
+        contracts: Contracts,
+        source: Contract,
+        silver: Contract,
+        behind: Collection[str],
+        deliveries: Callable[[str], DataFrame],
     ) -> None:
         self._contracts, self._source, self._silver, self._deliveries = contracts, source, silver, deliveries
+        self._behind = behind
         self._looked_up = [column.stored_as for column in silver.columns if column.lookup]
         self._computed = [column for column in silver.columns if column.expression]
 
@@ -38,12 +45,12 @@ class LateReferences:
         2. A computed column is explained if today's expression gives what is found from the values that 1 explains.
         """
         known = F.col("column").isin(self._looked_up)
-        ids = held(cells.where(known).select(F.col("key").alias("record_id")).distinct())
-        if not self._looked_up or ids.isEmpty():
+        ids = cached(cells.where(known).select(F.col("key").alias("record_id")).distinct())
+        if not self._tables() or ids.isEmpty():
             return cells, 0
-        rows = held(self._differing(ids, wanted, in_silver))
+        rows = cached(self._differing(ids, wanted, in_silver))
         # 1
-        explained = held(reduce(DataFrame.unionByName, (self._answers(rows, table) for table in self._tables())))
+        explained = cached(reduce(DataFrame.unionByName, (self._answers(rows, table) for table in self._tables())))
         # 2
         reasons = explained.unionByName(self._computed_from(rows, explained, cells)) if self._computed else explained
         same = (F.col("key") == F.col("record_id")) & (F.col("column") == F.col("_column"))
@@ -53,7 +60,7 @@ class LateReferences:
 
     def _tables(self) -> Mapping[str, tuple[str, str]]:
         """Of each reference table that gives columns: the key's column in the rows, and its own."""
-        asked = {column.lookup[0] for column in self._silver.columns if column.lookup}
+        asked = {column.lookup[0] for column in self._silver.columns if column.lookup}.intersection(self._behind)
         keys = [(column.stored_as, column.reference) for column in self._source.columns if column.reference]
         return {table: (name, key) for name, (table, key) in keys if table in asked}
 
@@ -107,7 +114,9 @@ class LateReferences:
             for name in self._looked_up
         }
         then = rows.join(known, "record_id").withColumns(values).drop(*computed)
-        again = then.select("*", *(F.expr(str(c.expression)).cast(c.type).alias(c.stored_as) for c in self._computed))
+        again = then.select(
+            "*", *(F.expr(spark_sql(str(c.expression))).cast(c.type).alias(c.stored_as) for c in self._computed)
+        )
         texts = (
             F.struct(F.lit(name).alias("column"), F.coalesce(F.col(name).cast("string"), F.lit("null")).alias("found"))
             for name in computed

@@ -1,18 +1,24 @@
-"""At which versions tables belong together, read from checkpoints and logs while the jobs go on."""
+"""At which versions tables belong together, read from the tables themselves while the jobs go on.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+A commit's transaction ids tell how far it has read: one of silver the version of bronze, one of gold the version of
+each silver table.
+"""
 
-from lakehouse.contracts import Contracts
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from lakehouse.contracts import Contract, Contracts
+from lakehouse.delta.table import OwnedTable
 from lakehouse.errors import LakehouseError
+from lakehouse.kpi_tables import fingerprint
 from lakehouse.layout import Layout
-from runtime.checkpoints import Progress, batch_offsets, delta_version, progress
 from runtime.delta_log import DeltaLog
 from runtime.lineage import TableInput, read_lineage
 from runtime.storage import Storage
+from runtime.tables import open_table, table_exists
+from streaming.gold_fit import FINGERPRINT
 
-# Batches that the newest whole one may lie back: Spark keeps no more of them either.
-MOST_STEPS_BACK = 90
 EMPTY = -1
 
 
@@ -21,18 +27,21 @@ class NotReconcilableError(LakehouseError):
 
 
 class NotYetError(NotReconcilableError):
-    """A job that is new has finished no batch: there is nothing to prove yet, and nothing wrong."""
+    """A job that is new has taken in nothing: there is nothing to prove yet, and nothing wrong."""
 
 
 @dataclass(frozen=True)
 class SourcePins:
-    """Versions of a source's tables after the same batch; -1: before the table held anything."""
+    """Versions of a source's tables after the same batch; -1: before the table held anything.
+
+    `references`: the versions of reference tables that all of silver's rows are known to have been looked up in.
+    """
 
     source: str
-    batch: int
     bronze: int
     silver: int
     rejected: int
+    references: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -47,45 +56,47 @@ class GoldPins:
 def source_pins(root: str, contracts: Contracts, source: str) -> SourcePins:
     """The newest point at which the source's silver job had finished a batch and begun no other.
 
-    1. Find the newest finished batch that ended with a whole version of bronze.
-    2. What the job wrote later (a batch under way commits to rejected before it commits to silver) is left out: the
-       versions are those before the first commit of a later batch.
+    1. The newest silver is behind a finished batch: its commit is where a batch is over. It says which version of
+       bronze it has taken in.
+    2. Rejected is written before silver, under the same transaction: what a batch under way wrote there is left out.
 
-    Raises NotYetError when the job has finished no batch yet, and NotReconcilableError when its checkpoint is gone or a
+    Raises NotYetError when the job has taken in nothing yet, and NotReconcilableError when bronze was made anew or a
     redrive is under way.
     """
-    silver = contracts.silver_of(source)
-    folder = Layout(root).checkpoint("silver", silver.name)
-    _refuse_redrive(folder, source)
-    checkpoint = Storage.open(folder)
+    layout = Layout(root)
+    name = contracts.silver_of(source).name
+    _refuse_redrive(layout.checkpoint("silver", name), source)
+    bronze = _table(layout, f"bronze.{source}")
+    silver = _table(layout, f"silver.{name}")
     # 1
-    found = progress(checkpoint)
-    batch = _whole_batch(checkpoint, found, [DeltaLog(root, f"bronze.{source}")])
-    if batch is None:
-        _refuse_orphan(DeltaLog(root, f"silver.{silver.name}"), silver.name, checkpoint, found)
-        raise NotYetError(f"silver.{silver.name} has finished no batch yet: run `lakehouse stream silver`")
-    bronze = delta_version(checkpoint, batch)
+    app_id = f"bronze.{source}@{bronze.id}" if bronze else ""
+    taken = silver.transaction(app_id) if silver else None
+    if silver is None or taken is None:
+        _refuse_other_bronze(silver, source, name)
+        raise NotYetError(f"silver.{name} has taken in nothing yet: run `lakehouse stream silver`")
     # 2
-    written = _last_of(DeltaLog(root, f"silver.{silver.name}"), silver.name, batch)
-    rejected = _last_of(DeltaLog(root, f"rejected.{source}"), silver.name, batch)
-    return SourcePins(source, batch, bronze, written, rejected)
+    rejected = _before_transaction(DeltaLog(root, f"rejected.{source}"), app_id, taken)
+    return SourcePins(source, taken, silver.version, rejected, _looked_up_in(layout, contracts.source(source), silver))
 
 
 def gold_pins(root: str, contracts: Contracts, table: str, silver: tuple[str, ...]) -> GoldPins:
-    """The newest point at which the query of the gold `table` had finished a batch, and how far it had read `silver`.
+    """The newest version of the gold `table`, and how far it has read the tables `silver`.
 
-    Raises NotYetError when it has finished none yet, and NotReconcilableError when its checkpoint is gone.
+    Raises NotYetError when its query has taken in nothing of the silver tables that are there yet, or has not made the
+    table anew since its KPIs were declared otherwise.
     """
-    log = DeltaLog(root, f"gold.{table}")
-    folder = _newest_checkpoint(Layout(root).checkpoint("gold", table), log)
-    checkpoint = Storage.open(folder)
-    found = progress(checkpoint)
-    batch = _whole_batch(checkpoint, found, [DeltaLog(root, source) for source in silver])
-    if batch is None:
-        _refuse_orphan(log, table, checkpoint, found)
-        raise NotYetError(f"gold.{table} has finished no batch yet: run `lakehouse stream gold`")
-    versions = {source: delta_version(checkpoint, batch, number) for number, source in enumerate(silver)}
-    return GoldPins(table, _last_of(log, table, batch), versions)
+    layout = Layout(root)
+    gold = _table(layout, f"gold.{table}")
+    if gold is None:
+        raise NotYetError(f"there is no gold.{table} yet: run `lakehouse stream gold`")
+    tables = {source: found for source in silver if (found := _table(layout, source)) is not None}
+    taken = {source: gold.transaction(f"{source}@{found.id}") for source, found in tables.items()}
+    if all(version is None for version in taken.values()):
+        raise NotYetError(f"gold.{table} has taken in nothing yet: run `lakehouse stream gold`")
+    if gold.properties.get(FINGERPRINT) != fingerprint(contracts[table], [each.id for each in tables.values()]):
+        raise NotYetError(f"gold.{table} is of other KPI declarations than today's: `lakehouse stream gold` renews it")
+    versions = {source: EMPTY if (version := taken.get(source)) is None else version for source in silver}
+    return GoldPins(table, gold.version, versions)
 
 
 def pins_before(root: str, contracts: Contracts, now: SourcePins, bronze: int) -> SourcePins:
@@ -104,7 +115,7 @@ def pins_before(root: str, contracts: Contracts, now: SourcePins, bronze: int) -
     rejected, other = _before(DeltaLog(root, f"rejected.{now.source}"), now.rejected, read)
     redriven = {f"rejected.{now.source}": rejected}
     silver, first = _before(DeltaLog(root, f"silver.{name}"), now.silver, read, redriven)
-    return SourcePins(now.source, now.batch, min(bronze, first - 1, other - 1), silver, rejected)
+    return SourcePins(now.source, min(bronze, first - 1, other - 1), silver, rejected)
 
 
 def gold_before(root: str, now: GoldPins, silver: Mapping[str, int]) -> GoldPins:
@@ -123,63 +134,46 @@ def gold_before(root: str, now: GoldPins, silver: Mapping[str, int]) -> GoldPins
     return GoldPins(now.table, version, read)
 
 
-def _whole_batch(checkpoint: Storage, found: Progress, read: Sequence[DeltaLog]) -> int | None:
-    """The newest finished batch that ended with whole versions of all the tables that it `read`."""
-    for batch in range(found.finished, max(-1, found.finished - MOST_STEPS_BACK), -1):
-        offsets = batch_offsets(checkpoint, batch)
-        if offsets and all(
-            offset is None or _whole(log, offset["reservoirVersion"], offset["index"])
-            for log, offset in zip(read, offsets, strict=True)
-        ):
-            return batch
-    return None
+def _table(layout: Layout, name: str) -> OwnedTable | None:
+    uri = layout.table(name)
+    return open_table(uri) if table_exists(uri) else None
 
 
-def _refuse_orphan(log: DeltaLog, query: str, checkpoint: Storage, found: Progress) -> None:
-    """A table that its query has written is not new: a checkpoint without any batch was lost, or moved away."""
-    if found.planned >= 0:
-        return
+def _looked_up_in(layout: Layout, source: Contract, silver: OwnedTable) -> dict[str, int]:
+    names = {column.reference[0] for column in source.columns if column.reference}
+    tables = {name: found for name in sorted(names) if (found := _table(layout, f"silver.{name}")) is not None}
+    versions = {name: silver.transaction(f"silver.{name}@{table.id}") for name, table in tables.items()}
+    return {name: version for name, version in versions.items() if version is not None}
+
+
+def _refuse_other_bronze(silver: OwnedTable | None, source: str, name: str) -> None:
+    """Silver that was made of another bronze table is not new: nothing tells what it must hold."""
+    others = [app_id for app_id in (silver.transactions() if silver else ()) if app_id.startswith(f"bronze.{source}@")]
+    if others:
+        raise NotReconcilableError(
+            f"silver.{name} has taken in another table than the bronze.{source} that is there: put that one back, or "
+            "start silver over (docs/operating.md)"
+        )
+
+
+def _before_transaction(log: DeltaLog, app_id: str, number: int) -> int:
+    """The newest version before any commit that carries a higher number of the transaction id; -1: no version."""
     newest = log.newest()
-    for version in range(-1 if newest is None else newest, -1, -1):
-        commit = log.commit(version)
-        lineage = read_lineage(commit.metadata) if commit else None
-        if lineage is not None and lineage.query == query:
-            raise NotReconcilableError(
-                f"batch {lineage.batch} of {log.name} is in the table and not in its checkpoint {checkpoint.uri}: put "
-                "the checkpoint back, or start the table over (docs/operating.md)"
-            )
-
-
-def _whole(log: DeltaLog, version: int, index: int) -> bool:
-    """An offset ends before all files of a version (index below 0), or with the one at the index: is that the last?
-
-    A change feed counts the files with changes where the commit has such, else those added and removed. Delta never
-    splits the former, but may end with their last instead of before the next version.
-    """
-    if index < 0:
-        return True
-    kinds = [line[:12] for line in log.actions(version)]
-    changes = sum(kind.startswith(b'{"cdc"') for kind in kinds)
-    return index >= (changes or sum(kind.startswith((b'{"add"', b'{"remove"')) for kind in kinds)) - 1
-
-
-def _last_of(log: DeltaLog, query: str, batch: int) -> int:
-    """The newest version before any commit of a later batch of the query."""
-    newest = log.newest()
-    if newest is None:
-        raise NotReconcilableError(f"there is no table {log.name} at {log.uri}: start its job first")
-    version = newest
-    for each in range(newest, -1, -1):
-        commit = log.commit(each)
-        if commit is None:
+    version = EMPTY if newest is None else newest
+    for each in range(version, -1, -1):
+        numbers = [found for name, found in _transactions(log, each) if name == app_id]
+        if numbers and numbers[0] <= number:
             break
-        lineage = read_lineage(commit.metadata)
-        if lineage is None or lineage.query != query:
-            continue
-        if lineage.batch <= batch:
-            break
-        version = each - 1
+        if numbers:
+            version = each - 1
     return version
+
+
+def _transactions(log: DeltaLog, version: int) -> Iterator[tuple[str, int]]:
+    for line in log.actions(version):
+        if line.startswith(b'{"txn"'):
+            found = json.loads(line)["txn"]
+            yield str(found["appId"]), int(found["version"])
 
 
 def _before(
@@ -216,17 +210,3 @@ def _refuse_redrive(folder: str, source: str) -> None:
     begun = {key.removesuffix(".json") for key in notes if key.endswith(".json")}
     if any(f"{name}.done" not in notes for name in begun):
         raise NotReconcilableError(f"a redrive of {source} is under way or died: let `lakehouse redrive {source}` end")
-
-
-def _newest_checkpoint(folder: str, log: DeltaLog) -> str:
-    """The folder of the table's generation, by the property that its newest commit of properties set."""
-    newest = log.newest()
-    if newest is None:
-        raise NotYetError(f"there is no {log.name} yet: run `lakehouse stream gold`")
-    for version in range(newest, -1, -1):
-        commit = log.commit(version)
-        if commit is None:
-            break
-        if commit.configuration is not None and (generation := commit.configuration.get("lakehouse.fingerprint")):
-            return f"{folder}/{generation}"
-    raise NotReconcilableError(f"{log.name} has no generation yet: run `lakehouse stream gold`")

@@ -52,8 +52,8 @@ class Compared:
 @dataclass(frozen=True)
 class Report:
     """`shown` holds at most some differences of each table; `redrivable` counts by source what waits in rejected
-    though its reference row has come, and `late_references` silver rows that a reference row came too late for.
-    `not_yet` tells, by table, what has finished no batch yet and was therefore not compared.
+    though its reference row has come, and `late_references` silver rows that are to be looked up again, in reference
+    data that came after them. `not_yet` tells, by table, what has taken in nothing yet and was therefore not compared.
     """
 
     pins: tuple[SourcePins | GoldPins, ...]
@@ -79,7 +79,7 @@ class Report:
         for source, count in self.redrivable.items():
             yield f"{source}: {count} rejected records pass now"
         for source, count in self.late_references.items():
-            yield f"{source}: {count} silver rows keep what reference data said when they arrived"
+            yield f"{source}: {count} silver rows are to be looked up again, in reference data that came after them"
         for table, reason in self.not_yet.items():
             yield f"{table}: not yet: {reason}"
         yield f"{self.differences} differences"

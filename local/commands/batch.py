@@ -12,7 +12,7 @@ from lakehouse.contracts import Contracts, load_contracts
 from lakehouse.errors import LakehouseError
 from lakehouse.settings import Settings
 from runtime.leases import Leases
-from runtime.spark import create_session
+from runtime.spark import SparkOnDemand
 
 REFERENCE = "reference"
 ALL = "all"
@@ -20,7 +20,7 @@ EVERYTHING = "all"
 
 
 class RefusedFilesError(LakehouseError):
-    """Files under known names have other content than the lake took in."""
+    """Files under known names have other content than the lake took in, or may not be read."""
 
 
 def run(source: str, settings: Settings, json: bool = False) -> None:
@@ -33,29 +33,26 @@ def run(source: str, settings: Settings, json: bool = False) -> None:
     contracts = load_contracts(settings.contracts_directory)
     sources = sources_of(source, contracts, settings)
     started = time.monotonic()
-    with Leases(settings.root, f"batch {source}", [f"bronze.{each}" for each in sources]) as leases:
-        spark = create_session(f"lakehouse batch {source}", settings)
-        try:
-            done = [
-                ingest(
-                    spark,
-                    contracts,
-                    each,
-                    settings.landing,
-                    settings.root,
-                    lambda: datetime.now(UTC),
-                    still_ours=leases.check,
-                )
-                for each in sources
-            ]
-        finally:
-            spark.stop()
+    leased = Leases(settings.root, f"batch {source}", [f"bronze.{each}" for each in sources])
+    with leased as leases, SparkOnDemand(f"lakehouse batch {source}", settings) as spark:
+        done = [
+            ingest(
+                spark.session,
+                contracts,
+                each,
+                settings.landing,
+                settings.root,
+                lambda: datetime.now(UTC),
+                still_ours=leases.check,
+            )
+            for each in sources
+        ]
     _print(done, time.monotonic() - started, json)
     refused = [line for each in done for line in each.refused]
     for line in refused:
         print(line, file=sys.stderr)
     if refused:
-        raise RefusedFilesError(f"{len(refused)} file(s) refused because known names hold other content, see above")
+        raise RefusedFilesError(f"{len(refused)} file(s) refused, see above; all others were taken in")
 
 
 def sources_of(source: str, contracts: Contracts, settings: Settings) -> Sequence[str]:
@@ -79,5 +76,5 @@ def _print(done: Sequence[Ingested], seconds: float, json: bool) -> None:
     for each in done:
         print(
             f"{each.source}: {each.records} records of {each.files} new files in {each.batches} batches "
-            f"({each.unreadable} files unreadable, {len(each.refused)} refused)"
+            f"({each.unreadable} files unreadable, {len(each.refused)} refused, {each.passed_over} passed over)"
         )

@@ -3,7 +3,7 @@
 import hashlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from json import dumps, loads
 from pathlib import Path
@@ -14,6 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_attempt, wait_random_exponential
 
+from lakehouse.contracts import load_contracts
 from lakehouse.errors import LakehouseError
 from lakehouse.settings import Settings
 
@@ -100,7 +101,8 @@ def produce(file: Path, rate: float | None, settings: Settings, produced: Produc
     try:
         largest = _largest_record(kinesis, produced.stream)
         most = MOST_RECORDS if rate is None else min(MOST_RECORDS, math.ceil(rate * SMOOTHNESS_SECONDS))
-        for batch in _batches(read(file), most, largest, file):
+        identity = identity_of(produced.stream, settings)
+        for batch in _batches(read(file, identity), most, largest, file):
             if rate is not None:
                 time.sleep(max(0.0, begin + produced.records / rate - time.monotonic()))
             _put(kinesis, batch, produced)
@@ -113,19 +115,30 @@ def produce(file: Path, rate: float | None, settings: Settings, produced: Produc
         produced.seconds = round(time.monotonic() - begin, 3)
 
 
-def read(file: Path) -> Iterator[Record]:
+def identity_of(stream: str, settings: Settings) -> tuple[str, ...]:
+    """The fields that make two records of the stream the same; none for a stream that is no source of the lake."""
+    for source, name in settings.streams.items():
+        if name == stream:
+            contract = load_contracts(settings.contracts_directory).source(source)
+            return tuple(contract.column(each).name for each in contract.identity)
+    return ()
+
+
+def read(file: Path, identity: Sequence[str] = ()) -> Iterator[Record]:
     """The lines of the file as records."""
     with file.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             data = line.removesuffix(b"\n")
-            yield Record(number, data, partition_key(data))
+            yield Record(number, data, partition_key(data, identity))
 
 
-def partition_key(data: bytes) -> str:
-    """The key that decides a record's shard: its visitor or customer, else a hash of its bytes.
+def partition_key(data: bytes, identity: Sequence[str] = ()) -> str:
+    """The key that decides a record's shard: its visitor or customer, else a hash of the fields of its `identity`, else
+    one of its bytes.
 
     Records of one visitor or customer stay in order in one shard, as a real producer would have it, so that sessions
-    arrive nearly in order and silver rewrites little. Results do not depend on it.
+    arrive nearly in order and silver rewrites little. A correction follows its original for the same reason: two
+    shards may take them in one moment, and then the lake cannot tell which of them was the later one.
     """
     try:
         content = loads(data)
@@ -136,6 +149,8 @@ def partition_key(data: bytes) -> str:
             value = content.get(name)
             if isinstance(value, str) and 0 < len(value) <= LONGEST_KEY and value.isprintable():
                 return value
+        if identity and all(content.get(name) not in (None, "") for name in identity):
+            data = dumps([content[name] for name in identity]).encode()
     return hashlib.sha256(data).hexdigest()
 
 

@@ -10,7 +10,6 @@ from rich.table import Table
 
 from batch.reconciliation.reconcile import Scope, reconcile
 from batch.reconciliation.report import Report
-from batch.reconciliation.sources import Sample
 from lakehouse.contracts import load_contracts
 from lakehouse.settings import Settings
 from local.rendering import standard_console, visible
@@ -19,9 +18,7 @@ from runtime.spark import create_session
 WRONG_USE = 2
 
 
-def run(
-    *, sources: Sequence[str], since: int | None, sample: float | None, seed: int, json: bool, settings: Settings
-) -> bool:
+def run(*, sources: Sequence[str], since: int | None, json: bool, settings: Settings) -> bool:
     """Prints what was compared and what differs; gives whether nothing does.
 
     Raises ContractError for a source that does not exist, NotReconcilableError where there is nothing to compare yet.
@@ -29,13 +26,12 @@ def run(
     contracts = load_contracts(settings.contracts_directory)
     for source in sources:
         contracts.source(source)
-    if since is not None and (sample is not None or len(sources) != 1):
-        print("lakehouse: --since takes one SOURCE, whose bronze version it names, and no --sample", file=sys.stderr)
+    if since is not None and len(sources) != 1:
+        print("lakehouse: --since takes one SOURCE, whose bronze version it names", file=sys.stderr)
         raise typer.Exit(WRONG_USE)
-    taken = Sample(sample, seed) if sample is not None else None
     spark = create_session("lakehouse reconcile", settings)
     try:
-        report = reconcile(spark, settings.root, contracts, Scope(tuple(sources) or contracts.sources, taken, since))
+        report = reconcile(spark, settings.root, contracts, Scope(tuple(sources) or contracts.sources, since))
     finally:
         spark.stop()
     if json:
@@ -66,7 +62,10 @@ def _print(report: Report) -> None:
     for source, count in report.redrivable.items():
         console.print(f"{source}: {count} rejected records pass now: run `lakehouse redrive {source}`", markup=False)
     for source, count in report.late_references.items():
-        console.print(f"{source}: {count} silver rows keep what reference data said when they arrived", markup=False)
+        console.print(
+            f"{source}: {count} silver rows are to be looked up again, in reference data that came after them",
+            markup=False,
+        )
     for reason in report.not_yet.values():
         console.print(f"not yet: {reason}", markup=False)
     console.print(f"{report.differences} differences", style="bold")

@@ -6,23 +6,18 @@ from dataclasses import asdict
 from lakehouse.contracts import load_contracts
 from lakehouse.settings import Settings
 from runtime.leases import Leases
-from runtime.spark import create_session
 from streaming.redrive import redrive
 
 
 def run(source: str, settings: Settings, json: bool = False) -> None:
     """Puts the rejected records of a source through again and prints how many passed.
 
-    Raises LeaseHeldError while the silver job runs, ContractError for a source that does not exist.
+    Raises LeaseHeldError while a job writes silver, ContractError for a source that does not exist.
     """
     contracts = load_contracts(settings.contracts_directory)
     table = f"silver.{contracts.silver_of(source).name}"
     with Leases(settings.root, f"redrive {source}", [table]) as leases:
-        spark = create_session(f"lakehouse redrive {source}", settings)
-        try:
-            done = redrive(spark, settings, contracts, source, leases.check)
-        finally:
-            spark.stop()
+        done = redrive(settings, contracts, source, leases.check)
     if json:
         print(json_text.dumps(asdict(done)))
     else:

@@ -6,6 +6,7 @@ from typing import Literal
 
 import typer
 
+from lakehouse.contract_model import Contracts
 from lakehouse.settings import Settings
 from local.rendering import standard_console, visible, write_csv, write_json, write_table
 from local.sql import Lake
@@ -23,7 +24,7 @@ def run(
     """
     try:
         versions = dict(map(_version, at))
-        with Lake(settings.root) as lake, lake.snapshot(versions) as snapshot:
+        with Lake(settings.root, lambda: _contracts(settings)) as lake, lake.snapshot(versions) as snapshot:
             columns, rows = snapshot.rows(query)
     except StatementError as error:
         print(f"lakehouse: {visible(str(error))}", file=sys.stderr)
@@ -34,6 +35,13 @@ def run(
         write_json(rows, sys.stdout)
     else:
         write_table(columns, rows, standard_console())
+
+
+def _contracts(settings: Settings) -> Contracts:
+    # Imported when asked for: reading contracts takes longer than most statements.
+    from lakehouse.contracts import load_contracts
+
+    return load_contracts(settings.contracts_directory)
 
 
 def _version(text: str) -> tuple[str, int]:

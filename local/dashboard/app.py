@@ -10,10 +10,12 @@ from flask import Flask, Response, abort, request
 from lakehouse.contracts import load_contracts
 from lakehouse.settings import Settings
 from local.dashboard.health import Health
+from local.dashboard.kpi_pages import FOLDER, kpi_page
 from local.dashboard.panels import Team
 from local.dashboard.pipeline_page import pipeline_page, register_pipeline
 from local.dashboard.readings import Readings
 from local.dashboard.team_pages import team_outputs, team_page
+from local.dashboard.team_reading import Choice, TeamReader
 from local.dashboard.teams import TEAMS
 
 PIPELINE = "pipeline"
@@ -37,19 +39,23 @@ def create_app(settings: Settings, readings: Readings) -> Dash:
         add_log_handler=False,
         meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
     )
-    health = Health(readings, load_contracts(settings.contracts_directory))
+    contracts = load_contracts(settings.contracts_directory)
+    health = Health(readings, contracts)
+    reader = TeamReader(readings, {team.table: contracts.table(team.table).freshness for team in TEAMS})
     app.layout = _frame(settings)
     _guard(app.server)
 
     @app.callback(Output("page", "children"), Output("nav", "children"), Input("address", "pathname"))
     def show_page(path: str | None) -> tuple[Any, Any]:
         key = (path or "/").strip("/") or TEAMS[0].key
+        if key.partition("/")[0] == FOLDER:
+            return kpi_page(key, contracts), _links(FOLDER)
         team = next((each for each in TEAMS if each.key == key), None)
-        page = team_page(readings, team) if team else pipeline_page(health)
+        page = team_page(reader, team) if team else pipeline_page(health)
         return page, _links(key if team else PIPELINE)
 
     for team in TEAMS:
-        _register_team(app, readings, team)
+        _register_team(app, reader, team)
     register_pipeline(app, health)
     return app
 
@@ -72,29 +78,29 @@ def _frame(settings: Settings) -> html.Div:
 
 
 def _links(current: str) -> list[dcc.Link]:
-    pages = [(team.key, team.name) for team in TEAMS] + [(PIPELINE, "Pipeline")]
+    pages = [(team.key, team.name) for team in TEAMS] + [(PIPELINE, "Pipeline"), (FOLDER, "KPIs")]
     return [dcc.Link(name, href=f"/{key}", className="here" if key == current else "") for key, name in pages]
 
 
-def _register_team(app: Dash, readings: Readings, team: Team) -> None:
+def _register_team(app: Dash, reader: TeamReader, team: Team) -> None:
     """Keeps a team's page fresh: nothing is sent, and nothing on the page moves, while its table stays the same."""
 
     @app.callback(
         Output(f"{team.key}-cards", "children"),
         Output(f"{team.key}-status", "children"),
         Output(f"{team.key}-shown", "data"),
-        *(Output(f"{team.key}-{panel.key}", "figure") for panel in team.panels),
+        *(Output(f"{team.key}-{panel.key}", panel.shape) for panel in team.panels),
         Input(f"{team.key}-tick", "n_intervals"),
         Input(f"{team.key}-period", "value"),
+        Input(f"{team.key}-against", "value"),
         State(f"{team.key}-shown", "data"),
         prevent_initial_call=True,
     )
-    def refresh(_ticks: int, period: str, shown: dict[str, Any]) -> tuple[Any, ...]:
-        versions, cards, figures, status = team_outputs(readings, team, period)
-        now = {"versions": versions, "period": period}
+    def refresh(_ticks: int, period: str, against: str, shown: dict[str, Any] | None) -> tuple[Any, ...]:
+        now, cards, drawn, status = team_outputs(reader, team, Choice(period, against))
         if shown == now:
             raise PreventUpdate
-        return cards, status, now, *figures
+        return cards, status, now, *drawn
 
 
 def _guard(server: Flask) -> None:

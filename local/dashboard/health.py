@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from threading import Lock
 from typing import Any
@@ -16,21 +16,24 @@ from deltalake.exceptions import DeltaError
 from lakehouse.contract_model import Contracts
 from lakehouse.errors import LakehouseError
 from local.dashboard.readings import REST, Readings
+from local.dashboard.waiting import waiting_since
 from local.sql import Snapshot
 from runtime.delta_log import Commit, DeltaLog
-from runtime.lineage import read_lineage
 
 RECENT_COMMITS = 60
 SHORT = 12
-WINDOW = timedelta(minutes=10)
-BINS = 60
+
+
+# Why a record is rejected that breaks no rule: it came twice, or a later one of its identity corrects it.
+DUPLICATE, SUPERSEDED = "duplicate", "superseded"
 
 
 @dataclass(frozen=True)
 class TableHealth:
     """One table as it is now. `newest` is the newest record's arrival, for gold tables the newest day.
 
-    `commits` are the latest ones, newest first; `agreed` is the freshness that its contract promises.
+    `commits` are the latest ones, newest first; `agreed` is the freshness that its contract promises. `waiting_since`
+    is when the first of the records that it has yet to take in was ready for it; None when it has all.
     """
 
     name: str
@@ -39,6 +42,7 @@ class TableHealth:
     newest: datetime | date | None
     commits: tuple[Commit, ...]
     agreed: timedelta | None
+    waiting_since: datetime | None = None
 
     @property
     def layer(self) -> str:
@@ -53,12 +57,22 @@ class TableHealth:
 
 @dataclass(frozen=True)
 class SourceBalance:
-    """Where the records of one source are; `under_way` is bronze less silver and rejected."""
+    """Where the records of one source are; `under_way` is bronze less silver and rejected.
+
+    Of those rejected, `duplicates` came twice and `corrected` ones gave way to a later record of their identity.
+    """
 
     source: str
     bronze: int
     silver: int
     rejected: int
+    duplicates: int = 0
+    corrected: int = 0
+
+    @property
+    def faults(self) -> int:
+        """Records that broke a rule."""
+        return max(0, self.rejected - self.duplicates - self.corrected)
 
     @property
     def under_way(self) -> int:
@@ -72,6 +86,16 @@ class Rejects:
 
     source: str
     rules: tuple[tuple[str, int], ...]
+
+    @property
+    def faults(self) -> tuple[tuple[str, int], ...]:
+        """The rules that records broke."""
+        return tuple(each for each in self.rules if each[0] not in (DUPLICATE, SUPERSEDED))
+
+    @property
+    def others(self) -> tuple[tuple[str, int], ...]:
+        """What is no fault: duplicates and corrections."""
+        return tuple(each for each in self.rules if each[0] in (DUPLICATE, SUPERSEDED))
 
 
 class Health:
@@ -106,20 +130,25 @@ class Health:
         for name, version in versions.items():
             if name not in self._kept or self._kept[name].version != version:
                 self._kept[name] = self._look(name, version)
+        for name, table in self._kept.items():
+            self._kept[name] = replace(table, waiting_since=waiting_since(name, self._kept, self._contracts, self.log))
 
     def log(self, table: str) -> DeltaLog:
         """The log of a table, with the commits that were read before."""
         return self._readings.lake().log(table)
 
-    def balances(self, tables: Sequence[TableHealth]) -> list[SourceBalance]:
+    def balances(self, tables: Sequence[TableHealth], rejects: Sequence[Rejects] = ()) -> list[SourceBalance]:
         """Each source that has a bronze table, with the rows of its silver and rejected tables."""
         rows = {each.name: each.rows for each in tables}
+        rules = {each.source: dict(each.rules) for each in rejects}
         return [
             SourceBalance(
                 source,
                 rows[f"bronze.{source}"],
                 rows.get(f"silver.{self._contracts.silver_of(source).name}", 0),
                 rows.get(f"rejected.{source}", 0),
+                rules.get(source, {}).get(DUPLICATE, 0),
+                rules.get(source, {}).get(SUPERSEDED, 0),
             )
             for source in self._contracts.sources
             if f"bronze.{source}" in rows
@@ -185,7 +214,7 @@ class Health:
             if name in self._opened:
                 self._opened[name].update_incremental()
             else:
-                uri = self._readings.lake().layout.table(name)
+                uri = self._readings.lake().address(name)
                 self._opened[name] = DeltaTable(uri, storage_options=_storage_options())
             return self._opened[name]
         except (DeltaError, OSError) as error:
@@ -198,34 +227,6 @@ def _deleted(vectors: pa.RecordBatch) -> int:
     """How many rows some files' deletion vectors take away: a flag per row, false for a deleted one."""
     flags = pc.list_flatten(vectors["selection_vector"])
     return len(flags) - int(pc.sum(flags).as_py() or 0)
-
-
-def throughput(tables: Sequence[TableHealth]) -> tuple[float, dict[str, list[tuple[datetime, float]]]]:
-    """Rows a second into bronze by source, over the last minutes in which any arrived, and the seconds of one bin.
-
-    The rows are those that the commits say they wrote, put at the time of the commit.
-    """
-    commits = [
-        (each.name.partition(".")[2], commit.committed_at, lineage.counts.read)
-        for each in tables
-        if each.layer == "bronze"
-        for commit in each.commits
-        if (lineage := read_lineage(commit.metadata)) is not None
-    ]
-    if not commits:
-        return 1.0, {}
-    last = max(at for _, at, _ in commits)
-    commits = [each for each in commits if each[1] > last - WINDOW]
-    first = min(at for _, at, _ in commits)
-    width = max(1.0, (last - first).total_seconds() / BINS)
-    number = int((last - first).total_seconds() / width) + 1
-    sums = {source: [0.0] * number for source in sorted({source for source, _, _ in commits})}
-    for source, at, rows in commits:
-        sums[source][int((at - first).total_seconds() / width)] += rows / width
-    return width, {
-        source: [(first + timedelta(seconds=place * width), value) for place, value in enumerate(values)]
-        for source, values in sums.items()
-    }
 
 
 def latest_commits(tables: Sequence[TableHealth], most: int) -> list[tuple[str, Commit]]:

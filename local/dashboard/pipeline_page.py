@@ -13,8 +13,12 @@ from plotly.utils import PlotlyJSONEncoder
 from lakehouse.errors import LakehouseError
 from local.dashboard import charts
 from local.dashboard import pipeline_parts as parts
-from local.dashboard.health import Health, Rejects, TableHealth, latest_commits, throughput
+from local.dashboard import record_counts as counts
+from local.dashboard.axes import HEIGHT
+from local.dashboard.health import Health, Rejects, TableHealth, latest_commits
 from local.dashboard.numbers import duration
+from local.dashboard.pieces import nothing
+from local.dashboard.throughput import throughput
 from runtime.lineage import Tracer
 
 MOST_COMMITS = 14
@@ -52,7 +56,7 @@ def pipeline_page(health: Health) -> html.Div:
                 [
                     _panel("Rows into bronze", _slot("note", content), _graph(content["rate"])),
                     _panel("Where every record is", "bronze = silver + rejected", _slot("balance", content)),
-                    _panel("Rejected rows by rule", "click a rule for its rows", _slot("rejects", content), wide=True),
+                    _panel("Faults by rule", "click a rule for its rows", _slot("rejects", content), wide=True),
                     html.Div(content["failing"], id="pipeline-failing", className="span scroll"),
                     _panel(
                         "Last commits", "click one to walk back to its sources", _slot("commits", content), wide=True
@@ -85,13 +89,14 @@ def page_parts(health: Health, reject: Chosen, commit: Chosen) -> dict[str, Any]
     else:
         status = "" if tables else NO_LAKE
     rate, note = _rate(tables)
+    balances = health.balances(tables, rejects)
     chosen_reject = (reject["source"], reject["rule"]) if reject else None
     chosen_commit = (commit["table"], commit["version"]) if commit else None
     return {
         "status": status,
-        "cards": parts.layer_cards(tables),
-        "balance": parts.balance_table(health.balances(tables)),
-        "rejects": parts.rejects_list(rejects, chosen_reject),
+        "cards": counts.layer_cards(tables, balances),
+        "balance": counts.balance_table(balances),
+        "rejects": counts.rejects_list(rejects, chosen_reject),
         "failing": _failing(health, chosen_reject),
         "commits": parts.commits_table(latest_commits(tables, MOST_COMMITS), chosen_commit),
         "tables": parts.tables_table(tables),
@@ -162,7 +167,7 @@ def _failing(health: Health, chosen: tuple[str, str] | None) -> Any:
     try:
         rows = health.failing_rows(source, rule, MOST_FAILING)
     except LakehouseError as error:
-        return _panel("Failing rows", "", parts.nothing(str(error)), wide=True)
+        return _panel("Failing rows", "", nothing(str(error)), wide=True)
     note = f"the last {MOST_FAILING} to arrive" if len(rows) == MOST_FAILING else f"all {len(rows)}"
     return _panel(f"{source}: {rule}", note, parts.failing_table(rows), wide=True)
 
@@ -173,7 +178,7 @@ def _trace(health: Health, chosen: Chosen) -> Any:
     try:
         traced = Tracer(health.log, limit=MOST_TRACED).trace(chosen["table"], chosen["version"])
     except LakehouseError as error:
-        return _panel("Lineage", "", parts.nothing(str(error)), wide=True)
+        return _panel("Lineage", "", nothing(str(error)), wide=True)
     note = f"lakehouse lineage {chosen['table']} --version {chosen['version']} shows more"
     return _panel("Lineage", note, parts.trace_list(traced), wide=True)
 
@@ -187,7 +192,7 @@ def _graph(figure: go.Figure) -> dcc.Graph:
         id="pipeline-rate",
         figure=figure,
         config={"displayModeBar": False, "responsive": True},
-        style={"height": f"{charts.HEIGHT}px"},
+        style={"height": f"{HEIGHT}px"},
     )
 
 

@@ -1,135 +1,26 @@
 """The pieces of the pipeline page as HTML. Values from records only ever become text nodes: they stay inert."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from dash import html
 
-from local.dashboard.health import Rejects, SourceBalance, TableHealth
-from local.dashboard.numbers import NOTHING, day, duration, percent, whole
+from local.dashboard.health import TableHealth
+from local.dashboard.numbers import NOTHING, day, duration, whole
+from local.dashboard.pieces import ago, head, nothing, number
 from local.lineage_text import describe, describe_counts, describe_input
 from local.rendering import cell_text, visible
 from runtime.delta_log import Commit
 from runtime.lineage import FileInput, Input, ShardInput, TracedCommit, TracedTable, read_lineage
 
-LAYERS = {
-    "bronze": "every record as it came",
-    "silver": "checked, unique, enriched",
-    "gold": "KPI rows",
-    "rejected": "records with their reason",
-}
 SHORT_PAYLOAD = 110
-
-
-def nothing(text: str) -> html.P:
-    """What stands where nothing is yet."""
-    return html.P(text, className="empty")
-
-
-def ago(time: datetime) -> html.Time:
-    """How long ago a time was; the page itself keeps it right, each second."""
-    return html.Time(dateTime=time.isoformat(), className="ago", title=f"{time:%Y-%m-%d %H:%M:%S} UTC")
-
-
-def layer_cards(tables: Sequence[TableHealth]) -> list[html.Div]:
-    """A card per layer: rows, the newest record's age, the last commit's age."""
-    return [_layer_card(layer, [each for each in tables if each.layer == layer]) for layer in LAYERS]
-
-
-def _layer_card(layer: str, tables: Sequence[TableHealth]) -> html.Div:
-    arrived = max((each.arrived_at for each in tables if each.arrived_at), default=None)
-    days = [each.newest for each in tables if isinstance(each.newest, date) and not isinstance(each.newest, datetime)]
-    committed = max((each.commits[0].committed_at for each in tables if each.commits), default=None)
-    newest = ago(arrived) if arrived else day(max(days)) if days else NOTHING
-    return html.Div(
-        [
-            html.Div([layer.capitalize(), html.Span(LAYERS[layer], className="note")], className="card-title"),
-            html.Div(whole(sum(each.rows for each in tables)) if tables else NOTHING, className="card-value"),
-            html.Dl(
-                [
-                    html.Dt("newest day" if days else "newest record"),
-                    html.Dd(newest),
-                    html.Dt("last commit"),
-                    html.Dd(ago(committed) if committed else NOTHING),
-                    html.Dt("tables"),
-                    html.Dd(str(len(tables))),
-                ]
-            ),
-        ],
-        className=f"card layer {layer}",
-    )
-
-
-def balance_table(balances: Sequence[SourceBalance]) -> Any:
-    """Bronze against silver and rejected for each source."""
-    if not balances:
-        return nothing("Nothing yet: no source has sent a record.")
-    return html.Table(
-        [
-            _head("Source", "#Bronze", "#Silver", "#Rejected", "#Share", ""),
-            html.Tbody(
-                [
-                    html.Tr(
-                        [
-                            html.Td(each.source, className="strong"),
-                            _number(each.bronze),
-                            _number(each.silver),
-                            _number(each.rejected),
-                            html.Td(
-                                percent(each.rejected / each.bronze) if each.bronze else NOTHING, className="number"
-                            ),
-                            html.Td(_balance_mark(each)),
-                        ],
-                        key=each.source,
-                    )
-                    for each in balances
-                ]
-            ),
-        ]
-    )
-
-
-def _balance_mark(balance: SourceBalance) -> html.Span:
-    if balance.under_way == 0:
-        return html.Span("balanced", className="pill good", title="bronze = silver + rejected")
-    if balance.under_way > 0:
-        return html.Span(f"{whole(balance.under_way)} under way", className="pill wait", title="not yet in silver")
-    return html.Span(f"{whole(-balance.under_way)} too many", className="pill bad", title="more rows than records")
-
-
-def rejects_list(rejects: Sequence[Rejects], chosen: tuple[str, str] | None) -> Any:
-    """The rules that rejected rows, each a button with a bar as long as its share of the source's first."""
-    if not rejects:
-        return nothing("Nothing was rejected.")
-    return html.Div(
-        [
-            html.Div(
-                [
-                    html.H4([each.source, html.Span(whole(sum(rows for _, rows in each.rules)), className="note")]),
-                    *(
-                        html.Button(
-                            [
-                                html.Span(visible(rule), className="rule"),
-                                html.Span(
-                                    html.Span(style={"width": f"{rows / each.rules[0][1]:.1%}"}), className="bar"
-                                ),
-                                html.Span(whole(rows), className="number"),
-                            ],
-                            id={"type": "reject", "source": each.source, "rule": rule},
-                            className="reject chosen" if chosen == (each.source, rule) else "reject",
-                            n_clicks=0,
-                        )
-                        for rule, rows in each.rules
-                    ),
-                ],
-                className="source",
-                key=each.source,
-            )
-            for each in rejects
-        ],
-        className="rejects",
-    )
+KEPT = html.Span("kept", className="pill good")
+IDLE = {
+    "bronze": "nothing new has come for longer than that; whether its job runs is not seen from here",
+    "silver": "it has all that bronze has; nothing new has come for longer than that",
+    "gold": "it has all that silver has; nothing new has come for longer than that",
+}
 
 
 def failing_table(rows: Sequence[dict[str, Any]]) -> Any:
@@ -138,7 +29,7 @@ def failing_table(rows: Sequence[dict[str, Any]]) -> Any:
         return nothing("No row is left that broke this rule.")
     return html.Table(
         [
-            _head("Arrived (UTC)", "Column", "Value", "What was wrong", "Record", "Payload"),
+            head("Arrived (UTC)", "Column", "Value", "What was wrong", "Record", "Payload"),
             html.Tbody([_failing_row(row) for row in rows]),
         ],
         className="failing",
@@ -179,17 +70,17 @@ def tables_table(tables: Sequence[TableHealth]) -> Any:
         return nothing("Nothing yet: the lake has no tables.")
     return html.Table(
         [
-            _head("Table", "#Rows", "#Version", "Newest record", "Last commit", "Promised freshness"),
+            head("Table", "#Rows", "#Version", "Newest record", "Last commit", "Promised freshness"),
             html.Tbody(
                 [
                     html.Tr(
                         [
                             html.Td(each.name, className="strong"),
-                            _number(each.rows),
-                            _number(each.version),
+                            number(each.rows),
+                            number(each.version),
                             html.Td(_newest(each)),
                             html.Td(ago(each.commits[0].committed_at) if each.commits else NOTHING),
-                            html.Td(_freshness(each)),
+                            html.Td(freshness(each, datetime.now(UTC))),
                         ],
                         key=each.name,
                     )
@@ -206,14 +97,20 @@ def _newest(table: TableHealth) -> Any:
     return ago(table.arrived_at) if table.arrived_at else day(table.newest)
 
 
-def _freshness(table: TableHealth) -> Any:
+def freshness(table: TableHealth, now: datetime) -> Any:
+    """Whether a table keeps what it promises. One that has all there is, and gets nothing new, is idle and not late."""
     if table.agreed is None or table.layer == "rejected":
         return html.Span("none", className="note")
     promised = duration(table.agreed.total_seconds())
-    # A table of KPIs is as fresh as its last commit: its rows carry days, not arrivals.
-    time = table.arrived_at or (table.commits[0].committed_at if table.commits else None)
-    late = time is None or datetime.now(UTC) - time > table.agreed
-    mark = html.Span("late", className="pill wait") if late else html.Span("kept", className="pill good")
+    if table.waiting_since is not None:
+        behind = f"rows have waited for it since {table.waiting_since:%Y-%m-%d %H:%M:%S} UTC"
+        late = now - table.waiting_since > table.agreed
+        mark = html.Span("late" if late else "under way", className="pill bad" if late else "pill wait", title=behind)
+    else:
+        # A table of KPIs is as fresh as its last commit: its rows carry days, not arrivals.
+        time = table.arrived_at or (table.commits[0].committed_at if table.commits else None)
+        idle = time is None or now - time > table.agreed
+        mark = html.Span("idle", className="pill", title=IDLE[table.layer]) if idle else KEPT
     return html.Span([mark, f" within {promised}"])
 
 
@@ -223,7 +120,7 @@ def commits_table(commits: Sequence[tuple[str, Commit]], chosen: tuple[str, int]
         return nothing("Nothing yet: no table has a commit.")
     return html.Table(
         [
-            _head("When", "Table", "#Version", "Written by", "Records", "From"),
+            head("When", "Table", "#Version", "Written by", "Records", "From"),
             html.Tbody([_commit_row(table, commit, chosen == (table, commit.version)) for table, commit in commits]),
         ],
         className="commits",
@@ -237,7 +134,7 @@ def _commit_row(table: str, commit: Commit, chosen: bool) -> html.Tr:
         [
             html.Td(ago(commit.committed_at), className="nowrap"),
             html.Td(table, className="strong"),
-            _number(commit.version),
+            number(commit.version),
             html.Td(visible(writer)),
             html.Td(visible(describe_counts(lineage)) if lineage else html.Span("no lineage", className="note")),
             html.Td(visible("; ".join(map(_short_input, lineage.inputs[:3]))) if lineage else NOTHING),
@@ -278,14 +175,3 @@ def _trace_item(traced: TracedCommit) -> html.Li:
         inner += commits if single else [html.Li([visible(describe_input(source)), html.Ul(commits)])]
     name = html.Span(f"{traced.table} version {traced.version}", className="strong")
     return html.Li([name, f"  {visible(describe(traced))}", html.Ul(inner)])
-
-
-def _head(*names: str) -> html.Thead:
-    """The head of a table; `#` marks columns of numbers."""
-    return html.Thead(
-        html.Tr([html.Th(name.removeprefix("#"), className="number" if name.startswith("#") else "") for name in names])
-    )
-
-
-def _number(value: int) -> html.Td:
-    return html.Td(whole(value), className="number")

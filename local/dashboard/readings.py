@@ -49,32 +49,33 @@ class Readings:
         return {table: version for table, version in found.items() if version is not None}
 
     def read[Answer](
-        self, key: Any, tables: Sequence[str], ask: Callable[[Snapshot], Answer]
+        self, key: Any, tables: Sequence[str], ask: Callable[[Snapshot], Answer], given: object = None
     ) -> Reading[Answer] | None:
         """What `ask` finds in a snapshot of the tables, kept under `key`; None when none of the tables exists.
 
-        Raises LakehouseError when the lake cannot be read and nothing was kept.
+        What was kept is asked for again when a table has a new version, or `given` is not what it was then. Raises
+        LakehouseError when the lake cannot be read and nothing was kept.
         """
         with self._lock:
             kept = self._kept.setdefault(key, _Kept())
         with kept.lock:
             try:
-                self._renew(kept, tables, ask)
+                self._renew(kept, tables, ask, given)
             except LakehouseError:
                 if kept.reading is None:
                     raise
             return kept.reading
 
-    def _renew(self, kept: "_Kept", tables: Sequence[str], ask: Callable[[Snapshot], Any]) -> None:
+    def _renew(self, kept: "_Kept", tables: Sequence[str], ask: Callable[[Snapshot], Any], given: object) -> None:
         if time.monotonic() < kept.rests_until:
             return
         versions = self.versions(tables)
         if not versions:
             kept.reading = None
-        elif kept.reading is None or kept.reading.versions != versions:
+        elif kept.reading is None or (kept.reading.versions, kept.given) != (versions, given):
             began = time.monotonic()
             with self.lake().snapshot(versions) as snapshot:
-                kept.reading = Reading(versions, ask(snapshot))
+                kept.reading, kept.given = Reading(versions, ask(snapshot)), given
             kept.rests_until = time.monotonic() + REST * (time.monotonic() - began)
 
     def close(self) -> None:
@@ -91,4 +92,5 @@ class _Kept:
     def __init__(self) -> None:
         self.lock = Lock()
         self.reading: Reading[Any] | None = None
+        self.given: object = None
         self.rests_until = float("-inf")

@@ -1,124 +1,50 @@
-"""The pages of the teams: reads a team's cards and charts and lays them out."""
+"""The pages of the teams, laid out: heading, choices, cards and panels."""
 
-from dataclasses import dataclass
-from datetime import date, timedelta
-from decimal import Decimal
+from collections.abc import Sequence
 from typing import Any
 
 import plotly.graph_objects as go
 from dash import dcc, html
 
 from lakehouse.errors import LakehouseError
-from lakehouse.kpis import KPIS
-from local.dashboard import charts
-from local.dashboard.numbers import NOTHING, day
-from local.dashboard.panels import Card, Panel, Team
-from local.dashboard.readings import Reading, Readings
-from local.sql import Snapshot
+from local.dashboard.axes import HEIGHT
+from local.dashboard.cards import card_box
+from local.dashboard.charts import nothing_yet
+from local.dashboard.numbers import day, span
+from local.dashboard.panels import Panel, Team
+from local.dashboard.team_reading import (
+    AGAINST,
+    PERIODS,
+    CardContent,
+    Choice,
+    Drawn,
+    TeamContent,
+    TeamReader,
+    nothing_here,
+)
 
-PERIODS = {"all": "All days", "30": "Last 30", "7": "Last 7"}
-MOST_SPARKS = 40
-EXPLAINED = {kpi.name: kpi.description for kpi in KPIS}
-
-
-@dataclass(frozen=True)
-class CardValue:
-    """What a card shows: the value over the days, and the value of each day."""
-
-    total: Decimal | None
-    daily: tuple[tuple[date, Decimal], ...]
-
-
-@dataclass(frozen=True)
-class TeamContent:
-    """All that a team's page shows, as read at one version of its gold table."""
-
-    first: date | None
-    last: date | None
-    cards: tuple[CardValue, ...]
-    figures: dict[str, go.Figure]
+Outputs = tuple[dict[str, Any] | None, list[html.Div], list[Drawn], str]
 
 
-def read_team(readings: Readings, team: Team, period: str) -> Reading[TeamContent] | None:
-    """What a team's page shows of the last days (`period` is a number of days, or `all`); None before gold exists."""
-    days = int(period) if period.isdecimal() else None
-    return readings.read((team.key, days), [team.table], lambda snapshot: _ask(snapshot, team, days))
-
-
-def _ask(snapshot: Snapshot, team: Team, days: int | None) -> TeamContent:
-    span = f"select min(period_start) as first, max(period_start) as last from {team.table}"  # noqa: S608 (declared)
-    (found,) = snapshot.query(span)
-    first, last = found["first"], found["last"]
-    if last is None:
-        return TeamContent(None, None, tuple(CardValue(None, ()) for _ in team.cards), {})
-    since = max(first, last - timedelta(days=days - 1)) if days else first
-    kpis = f"with kpis as (from {team.table} where period_start >= $since) "
-    cards = tuple(_card_value(snapshot, kpis, since, card) for card in team.cards)
-    figures = {
-        panel.key: _draw(panel, snapshot.query(kpis + panel.statement, {"since": since})) for panel in team.panels
-    }
-    return TeamContent(since, last, cards, figures)
-
-
-def _card_value(snapshot: Snapshot, kpis: str, since: date, card: Card) -> CardValue:
-    statement = (
-        f"{kpis}select period_start as day, sum(numerator) as numerator, sum(denominator) as denominator "  # noqa: S608
-        f"from kpis where kpi_name = $kpi and {card.where} group by all order by day"
-    )
-    rows = snapshot.query(statement, {"since": since, "kpi": card.kpi})
-    daily = [(row["day"], _value(card, row["numerator"], row["denominator"])) for row in rows]
-    total = _value(card, sum(row["numerator"] for row in rows), sum(row["denominator"] for row in rows))
-    return CardValue(total if rows else None, tuple((each, value) for each, value in daily if value is not None))
-
-
-def _value(card: Card, numerator: Decimal, denominator: Decimal) -> Decimal | None:
-    if card.counts:
-        return denominator
-    if not card.over:
-        return numerator
-    return Decimal(numerator) / Decimal(denominator) if denominator else None
-
-
-def _draw(panel: Panel, rows: list[dict[str, Any]]) -> go.Figure:
-    return panel.draw(rows) if any(row["value"] is not None for row in rows) else charts.nothing_yet()
-
-
-def team_page(readings: Readings, team: Team, period: str = "all") -> html.Div:
+def team_page(reader: TeamReader, team: Team, choice: Choice = Choice()) -> html.Div:
     """A team's whole page, filled with what there is now."""
-    versions, cards, figures, status = team_outputs(readings, team, period)
-    panels = [
-        html.Section(
-            [
-                html.Header(
-                    [html.H3(panel.title), html.Span(panel.note, className="note")],
-                    title=EXPLAINED[panel.kpi],
-                ),
-                dcc.Graph(
-                    id=f"{team.key}-{panel.key}",
-                    figure=figure,
-                    config={"displayModeBar": False, "responsive": True},
-                    style={"height": f"{charts.HEIGHT}px"},
-                ),
-            ],
-            className="panel wide" if panel.wide else "panel",
-        )
-        for panel, figure in zip(team.panels, figures, strict=True)
-    ]
+    shown, cards, drawn, status = team_outputs(reader, team, choice)
+    panels = [_panel(team, panel, each) for panel, each in zip(team.panels, drawn, strict=True)]
     return html.Div(
         [
             html.Div(
                 [
-                    html.Div([html.H1(team.name), html.P(team.question, className="question")]),
                     html.Div(
                         [
+                            html.H1(team.name),
+                            html.P(team.question, className="question"),
                             html.Div(status, id=f"{team.key}-status", className="status"),
-                            dcc.RadioItems(
-                                options=[{"label": text, "value": value} for value, text in PERIODS.items()],
-                                value=period,
-                                id=f"{team.key}-period",
-                                className="periods",
-                                inline=True,
-                            ),
+                        ]
+                    ),
+                    html.Div(
+                        [
+                            _choices(f"{team.key}-period", "Period", PERIODS, choice.period),
+                            _choices(f"{team.key}-against", "Compare with", AGAINST, choice.against),
                         ],
                         className="controls",
                     ),
@@ -127,7 +53,7 @@ def team_page(readings: Readings, team: Team, period: str = "all") -> html.Div:
             ),
             html.Div(cards, id=f"{team.key}-cards", className="cards"),
             html.Div(panels, className="panels"),
-            dcc.Store(id=f"{team.key}-shown", data={"versions": versions, "period": period}),
+            dcc.Store(id=f"{team.key}-shown", data=shown),
             dcc.Interval(id=f"{team.key}-tick", interval=3000),
         ],
         id=f"page-{team.key}",
@@ -135,80 +61,70 @@ def team_page(readings: Readings, team: Team, period: str = "all") -> html.Div:
     )
 
 
-def team_outputs(
-    readings: Readings, team: Team, period: str
-) -> tuple[dict[str, int] | None, list[html.Div], list[go.Figure], str]:
-    """What changes on a team's page: the versions read, the cards, the figures, and the line that says as of when."""
+def team_outputs(reader: TeamReader, team: Team, choice: Choice) -> Outputs:
+    """What changes on a team's page: what was read, the cards, the charts and tables, and the line of their origin.
+
+    What was read tells whether the page is still right: the versions of tables, the choice, the last complete day.
+    """
     try:
-        reading = read_team(readings, team, period)
+        reading = reader.read(team, choice)
     except LakehouseError as error:
-        return None, _empty_cards(team), _empty_figures(team), str(error)
-    if reading is None or reading.answer.last is None or reading.answer.first is None:
-        status = f"Nothing yet: {team.table} fills when the gold job runs (lakehouse demo, lakehouse stream all)"
-        return None, _empty_cards(team), _empty_figures(team), status
+        return _nothing(team, str(error))
+    if reading is None or reading.answer.days is None:
+        waiting = f"Nothing yet: {team.table} fills when gold is streamed (lakehouse demo, lakehouse stream all)"
+        return _nothing(team, waiting)
     content = reading.answer
-    cards = [_card(card, value) for card, value in zip(team.cards, content.cards, strict=True)]
-    figures = [content.figures[panel.key] for panel in team.panels]
-    version = reading.versions[team.table]
-    assert content.first is not None
-    assert content.last is not None
-    days = day(content.first) if content.first == content.last else f"{day(content.first)} to {day(content.last)}"
-    status = f"{days} · {team.table} version {version}"
-    return reading.versions, cards, figures, status
+    shown = {
+        "versions": reading.versions,
+        "period": choice.period,
+        "against": choice.against,
+        "complete": content.complete.isoformat(),
+    }
+    cards = [card_box(card, value) for card, value in zip(team.cards, content.cards, strict=True)]
+    status = _status(content, f"{team.table} version {reading.versions[team.table]}")
+    return shown, cards, [content.panels[panel.key] for panel in team.panels], status
 
 
-def _empty_cards(team: Team) -> list[html.Div]:
-    return [_card(card, CardValue(None, ())) for card in team.cards]
+def _status(content: TeamContent, source: str) -> str:
+    """Which days are shown, how many of them have figures, and what they were read from."""
+    days = content.days
+    assert days is not None
+    missing = content.known < len(days)
+    parts = [
+        span(days.first, days.last),
+        f"{content.known:,} of {len(days):,} days have figures" if missing else "",
+        f"not over: {day(days.last)}" if days.last > content.complete else "",
+        source,
+    ]
+    return " · ".join(part for part in parts if part)
 
 
-def _empty_figures(team: Team) -> list[go.Figure]:
-    return [charts.nothing_yet("Nothing yet") for _ in team.panels]
+def _nothing(team: Team, reason: str) -> Outputs:
+    cards = [card_box(card, CardContent()) for card in team.cards]
+    return None, cards, [_empty(panel) for panel in team.panels], reason
 
 
-def _card(card: Card, value: CardValue) -> html.Div:
-    shown = NOTHING if value.total is None else card.text(value.total)
-    return html.Div(
-        [
-            html.Div(card.title, className="card-title"),
-            html.Div(shown, className="card-value", title="" if value.total is None else f"{value.total:f}"[:40]),
-            _comparison(card, value),
-            _spark(value),
-        ],
-        className="card",
-        title=EXPLAINED[card.kpi],
-    )
+def _empty(panel: Panel) -> Drawn:
+    return nothing_yet("Nothing yet") if panel.shape == "figure" else nothing_here()
 
 
-def _comparison(card: Card, value: CardValue) -> html.Div:
-    """The last day against the day before it."""
-    if not value.daily:
-        return html.Div("nothing yet", className="card-change")
-    last, now = value.daily[-1]
-    text = f"{last.day} {last:%b}: {card.text(now)}"
-    before = value.daily[-2][1] if len(value.daily) > 1 else None
-    if not before:
-        return html.Div(text, className="card-change")
-    change = (now - before) / abs(before)
-    tone = "flat" if not card.better or not change else "good" if (change > 0) == (card.better > 0) else "bad"
-    arrow = "▲" if change > 0 else "▼" if change < 0 else "="
-    return html.Div(
-        [f"{text} ", html.Span(f"{arrow} {abs(change) * 100:,.1f} %", className=tone)],
-        className="card-change",
-        title="the last day against the day before",
-    )
+def _panel(team: Team, panel: Panel, drawn: Drawn) -> html.Section:
+    title = html.H3(dcc.Link(panel.title, href=f"/kpis/{panel.kpi}", title="what this means"))
+    heading = html.Header([title, html.Span(panel.note, className="note")])
+    key = f"{team.key}-{panel.key}"
+    if isinstance(drawn, go.Figure):
+        place: Any = dcc.Graph(
+            id=key,
+            figure=drawn,
+            config={"displayModeBar": False, "responsive": True},
+            style={"height": f"{HEIGHT}px"},
+        )
+    else:
+        place = html.Div(drawn, id=key)
+    return html.Section([heading, place], className="panel wide" if panel.wide else "panel")
 
 
-def _spark(value: CardValue) -> html.Div:
-    """The days as small bars."""
-    daily = value.daily[-MOST_SPARKS:]
-    top = max((abs(each) for _, each in daily), default=Decimal(0))
-    return html.Div(
-        [
-            html.Span(
-                className="spark below" if each < 0 else "spark",
-                style={"height": f"{max(6, round(abs(each) / top * 100)) if top else 6}%"},
-            )
-            for _, each in daily
-        ],
-        className="sparks",
-    )
+def _choices(key: str, name: str, choices: dict[str, str], chosen: str) -> html.Div:
+    options: Sequence[dict[str, str]] = [{"label": text, "value": value} for value, text in choices.items()]
+    buttons = dcc.RadioItems(options=options, value=chosen, id=key, className="periods", inline=True)
+    return html.Div([html.Span(name, className="note"), buttons], className="choice")

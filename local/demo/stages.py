@@ -1,6 +1,5 @@
 """The demo's course: events and files in, a crash on the way, everything drained."""
 
-import random
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,10 +13,11 @@ from local.demo.jobs import Job, Jobs
 from local.demo.progress import Progress
 from local.demo.run import Run
 
-LAYERS = ("bronze", "silver", "gold")
+# The one job that streams all layers.
+STREAM = "stream"
 POLL_SECONDS = 0.5
 # Looking at the lake asks the emulator for every table's log: each second, that would take a fifth of two cores.
-REFRESH_SECONDS = 4.0
+REFRESH_SECONDS = 2.0
 TELL_SECONDS = 10.0
 LONGEST_SECONDS = 1800
 
@@ -49,7 +49,7 @@ class Course:
         self._console = console
         self._started = self._told = self._refresh_at = time.monotonic()
         self._progress = Progress(run, load_contracts(run.settings.contracts_directory))
-        names = {layer: ["stream", layer] for layer in LAYERS} | {"batch": ["batch", "all"]}
+        names = {STREAM: ["stream", "all"], "batch": ["batch", "all"]}
         self._jobs = {
             name: jobs.add(Job(name, lakehouse(arguments), run.folder / f"{name}.log", environment))
             for name, arguments in names.items()
@@ -59,38 +59,34 @@ class Course:
         self._states = dict.fromkeys(self._jobs, "waiting")
 
     def run(self) -> str:
-        """1 Files go into bronze while events are produced and read. 2 Silver and gold start as soon as the reference
-        data is there. 3 Half-way one of the three is killed without warning, and started again. 4 When the producer is
-        through, the layers drain one after the other.
+        """1 Files go into bronze while events are produced. 2 One job streams them through bronze, silver and gold.
+        3 Half-way it is killed without warning, and started again. 4 When the producer is through, the job drains.
         """
         # 1
-        self._stage("taking in files and events")
-        for name in ("batch", "producer", "bronze"):
+        self._stage("taking in files, producing events")
+        for name in ("batch", "producer"):
             self._start(name)
         self._until(lambda: all(self._progress.bronze[name] for name in self._progress.contracts.references))
         # 2
+        self._stage("bronze, silver and gold are starting")
+        self._start(STREAM)
+        self._until(lambda: sum(self._progress.silver.values()) > 0)
         self._stage("bronze, silver and gold are running")
-        self._start("silver")
-        self._until(lambda: not self._jobs["batch"].running)
-        self._start("gold")
         # 3
-        victim = random.Random(self._run.seed).choice(LAYERS)  # noqa: S311 - a demo, no secret
-        self._until(lambda: self._half_way() and self._has_committed(victim))
-        self._stage(f"{victim} was killed (SIGKILL) and starts again")
-        self._jobs[victim].kill()
-        self._states[victim] = "killed"
-        self._until(lambda: True)
-        self._start(victim, "restarted")
-        self._until(lambda: not self._jobs["producer"].running)
+        self._until(lambda: self._half_way() and self._gold_has_committed())
+        self._stage("the streaming job was killed (SIGKILL) and starts again")
+        self._jobs[STREAM].kill()
+        self._states[STREAM] = "killed"
+        self._start(STREAM, "restarted")
+        self._until(lambda: not self._jobs["producer"].running and not self._jobs["batch"].running)
         # 4
         self._stage("everything is produced: draining")
-        for layer in LAYERS:
-            self._until(lambda layer=layer: self._jobs[layer].listening)  # type: ignore[misc]
-            self._jobs[layer].drain()
-            self._states[layer] = "draining"
-            self._until(lambda layer=layer: not self._jobs[layer].running)  # type: ignore[misc]
-            self._states[layer] = "drained"
-        return victim
+        self._until(lambda: self._jobs[STREAM].listening)
+        self._jobs[STREAM].drain()
+        self._states[STREAM] = "draining"
+        self._until(lambda: not self._jobs[STREAM].running)
+        self._states[STREAM] = "drained"
+        return STREAM
 
     def picture(self) -> RenderableType:
         """What a terminal shows at the moment."""
@@ -103,11 +99,8 @@ class Course:
     def _half_way(self) -> bool:
         return sum(self._progress.produced.values()) >= self._records // 2
 
-    def _has_committed(self, layer: str) -> bool:
-        if layer == "gold":
-            return self._progress.gold_commits > len(self._progress.gold_names)
-        rows = self._progress.bronze if layer == "bronze" else self._progress.silver
-        return sum(rows.values()) > 0
+    def _gold_has_committed(self) -> bool:
+        return self._progress.gold_commits > len(self._progress.gold_names)
 
     def _stage(self, text: str) -> None:
         self._progress.stage = text

@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
 from local.oracle.deliveries import DeliveredFile, DeliveredRecord
 from local.oracle.files import records_of
 from local.oracle.lexical import Malformed, Text, WrongType, cast, fields_of, microseconds_of, time_of
-from local.oracle.rules import EARLIEST_EVENT, Field, Source
+from local.oracle.rules import EARLIEST_EVENT, NULL_WORDS, SOURCES, SPOKEN_BY, Field, Source
 
 EARLIEST = cast(EARLIEST_EVENT, "timestamp")
 HOUR = 3_600_000_000
@@ -48,9 +48,22 @@ def arrivals_of_file(file: DeliveredFile) -> Iterator[Arrival]:
         if record.rule:
             yield Arrival(record_id, rank, {}, record.rule)
         elif record.fields is not None:
-            yield Arrival(record_id, rank, record.fields)
+            yield Arrival(record_id, rank, _meant(record.fields, file.source))
         else:
-            yield _arrival(record_id, rank, record.payload or "")
+            arrival = _arrival(record_id, rank, record.payload or "")
+            yield replace(arrival, fields=_meant(arrival.fields, file.source))
+
+
+def _meant(fields: Mapping[str, Text], source: str) -> dict[str, Text]:
+    """The fields as the shop means them: words for null, times cut to microseconds."""
+    meant = dict(fields)
+    for field in SOURCES[source].fields if source in SPOKEN_BY else ():
+        text = meant.get(field.name)
+        if not field.required and isinstance(text, str) and text in NULL_WORDS:
+            meant[field.name] = None
+        elif field.type == "timestamp" and isinstance(text, str):
+            meant[field.name] = re.sub(r"(:\d{2}\.\d{6})\d{1,3}(?!\d)", r"\1", text)
+    return meant
 
 
 def arrival_of_record(record: DeliveredRecord) -> Arrival:

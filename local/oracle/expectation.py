@@ -29,14 +29,15 @@ class Expected:
 
 def expect(files: Iterable[DeliveredFile], records: Iterable[DeliveredRecord]) -> Expected:
     """The expected lake. All reference data counts as known before anything else, whenever it was delivered."""
+    files, records = [*files], [*records]
+    unknown = sorted({each.source for each in (*files, *records)} - SOURCES.keys())
+    if unknown:
+        raise ValueError(f"deliveries for {', '.join(unknown)}: the sources are {', '.join(SOURCES)}")
     arrivals: dict[str, list[Arrival]] = defaultdict(list)
     for file in files:
         arrivals[file.source].extend(arrivals_of_file(file))
     for record in records:
         arrivals[record.source].append(arrival_of_record(record))
-    unknown = sorted(arrivals.keys() - SOURCES.keys())
-    if unknown:
-        raise ValueError(f"deliveries for {', '.join(unknown)}: the sources are {', '.join(SOURCES)}")
 
     references: dict[str, ReferenceTable] = {}
     fates: dict[str, dict[str, Fate]] = {}

@@ -15,6 +15,9 @@ LATEST_EVENT_HOURS = 24
 LATEST_REFERENCE_HOURS = 732 * 24
 IDENTIFIER = 128
 COUNTRY = r"[A-Z]{2}"
+# What tills and warehouses write where a field that may be missing is; they also write times with nanoseconds.
+NULL_WORDS = ("NULL", "null", "\\N", "NaN", "nan", "N/A", "#N/A", "None", "-")
+SPOKEN_BY = ("pos", "inventory")
 CHANNEL = r"[a-z][a-z0-9_ -]*"
 
 

@@ -98,8 +98,24 @@ def write_records(root: Path) -> None:
     write(root, "rejected.pos", [rejected], {name: pa.string() for name in names} | times, source)
 
 
+def write_purchases(root: Path) -> None:
+    """Orders of the campaign `spring`: two on 1 December, one of them in two events, and one on the day after."""
+    times = [datetime(2010, 12, day, 12, tzinfo=UTC) for day in (1, 1, 1, 2)]
+    events = [
+        {"event_id": f"e{number}", "event_time": time, "event_type": "purchase", "arrived_at": NOW}
+        | {"last_touch_campaign": "spring", "transaction_id": ("t1", "t1", None, None)[number]}
+        for number, time in enumerate(times)
+    ]
+    names = ("event_id", "event_type", "last_touch_campaign", "transaction_id")
+    types = {name: pa.string() for name in names} | {
+        name: pa.timestamp("us", "UTC") for name in ("event_time", "arrived_at")
+    }
+    write(root, "silver.sessionized_web_logs", events, types)
+
+
 def fill(root: Path) -> None:
     write_records(root)
+    write_purchases(root)
     write_kpis(
         root,
         "sales_kpis",

@@ -167,7 +167,7 @@ def test_no_metric_carries_a_value(told: Told) -> None:
 def test_nothing_beside_the_data_files_repeats_a_value(told: Told) -> None:
     files = [file for folder in (told.root, told.state) for file in folder.rglob("*") if file.is_file()]
     looked = {str(file.relative_to(told.root.parent)): _written(file) for file in files}
-    assert any(name.startswith("lake/checkpoints/silver") for name in looked)
+    assert any(name.startswith("lake/checkpoints/bronze") for name in looked)
     assert any("_delta_log" in name for name in looked)
     found = [(name, value) for name, text in looked.items() for value in PLANTED if value.encode() in text]
     assert found == []

@@ -12,7 +12,7 @@ from lakehouse.settings import Settings
 from tests.e2e.processes import processes_of
 
 # Two deaths of the batch job, then one of each streaming job; `make stress` comes to each point once.
-SEED, KILLS = 8, 5
+SEED, KILLS = 7, 5
 LONGEST_SECONDS = 1500
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -3,18 +3,17 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
-from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from lakehouse.contracts import Contracts
 from lakehouse.layout import Layout
 from lakehouse.settings import Settings
-from runtime.tables import table_exists
-from streaming import gold, silver_query
+from streaming.flow import Flow
+from streaming.gold import GoldTable
 from streaming.job import Declaration, Job, Requests
 from streaming.references import References
 from streaming.silver import SilverTable
@@ -53,7 +52,7 @@ class BackgroundJob:
         while not reached():
             assert self.failure is None, self.failure
             assert time.monotonic() < deadline, "waited in vain"
-            time.sleep(0.2)
+            time.sleep(0.1)
 
     def ended(self) -> None:
         """Waits for its end, by itself."""
@@ -72,22 +71,66 @@ class BackgroundJob:
         self._thread.join(PATIENCE_SECONDS)
 
 
-def silver_and_gold(
-    spark: SparkSession, settings: Settings, contracts: Contracts, trigger: Mapping[str, Any]
-) -> list[Declaration]:
-    """The queries from bronze.crm to the KPIs of the customers."""
-    table = SilverTable(settings, contracts, "crm", References(contracts, Layout(settings.root)))
+class Repeated:
+    """What Spark's trigger does for a query of silver or gold, without Spark: one look after the other, in a thread."""
+
+    PAUSE_SECONDS = 0.05
+
+    def __init__(self, look: Callable[[], None]) -> None:
+        self.status: dict[str, Any] = {"isTriggerActive": False, "message": ""}
+        self.lastProgress: dict[str, Any] | None = None
+        self._look, self._stopped = look, threading.Event()
+        self._failure: Exception | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    @property
+    def isActive(self) -> bool:  # noqa: N802 - as Spark calls it
+        return self._thread.is_alive()
+
+    def exception(self) -> Exception | None:
+        return self._failure
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join(PATIENCE_SECONDS)
+
+    def processAllAvailable(self) -> None:  # noqa: N802 - as Spark calls it
+        """Waits for a look that began after the call."""
+        enough = self._looks() + 2
+        while self._looks() < enough and self.isActive:
+            time.sleep(self.PAUSE_SECONDS)
+
+    def _looks(self) -> int:
+        return -1 if self.lastProgress is None else int(self.lastProgress["batchId"])
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            self.status["isTriggerActive"] = True
+            try:
+                self._look()
+            except Exception as failure:  # the job asks for it
+                self._failure = failure
+                return
+            self.status["isTriggerActive"] = False
+            self.lastProgress = {"batchId": self._looks() + 1}
+            self._stopped.wait(self.PAUSE_SECONDS)
+
+
+def crm_flow(settings: Settings, contracts: Contracts) -> Flow:
+    """The layers from bronze.crm to the KPIs of the customers."""
+    silver = SilverTable(settings, contracts, "crm", References(contracts, Layout(settings.root)))
+    return Flow([silver], [GoldTable(settings, contracts, GOLD.partition(".")[2])])
+
+
+def silver_and_gold(flow: Flow) -> list[Declaration]:
+    """The queries of silver and gold as `streaming.layers` declares them, without Spark."""
+
+    def start(ensure: Callable[[], None], follow: Callable[[], None]) -> StreamingQuery:
+        ensure()
+        return cast(StreamingQuery, Repeated(follow))
+
     return [
-        Declaration(
-            SILVER,
-            1,
-            lambda: silver_query.start(spark, settings, table, trigger),
-            lambda: table_exists(spark, table.bronze_uri),
-        ),
-        Declaration(
-            GOLD,
-            2,
-            lambda: gold.start(spark, settings, contracts, GOLD.partition(".")[2], trigger),
-            lambda: table_exists(spark, table.silver_uri),
-        ),
+        Declaration("silver", 1, lambda: start(flow.ensure_silver, flow.follow_bronze)),
+        Declaration("gold", 2, lambda: start(flow.ensure_gold, flow.follow_silver)),
     ]

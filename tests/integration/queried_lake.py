@@ -10,12 +10,9 @@ from pyspark.sql import SparkSession
 
 from batch.reconciliation.reconcile import Scope, reconcile
 from batch.reconciliation.report import Report
-from lakehouse.gold import TABLES
-from lakehouse.schemas import envelope_type
+from lakehouse.kpi_tables import TABLES
 from local.oracle.deliveries import DeliveredRecord
-from runtime.tables import ensure_table
-from streaming import gold, silver_query
-from streaming.bronze import BRONZE_PROPERTIES
+from streaming.gold import GoldTable
 from streaming.references import References
 from streaming.silver import SilverTable
 from tests.unit.oracle_deliveries import contact, records, stock, web
@@ -91,28 +88,28 @@ SECOND: dict[str, list[DeliveredRecord]] = {
 
 
 class QueriedLake(SilverLake):
-    """Bronze as jobs leave it, and everything after it made by the real queries on their checkpoints."""
+    """Bronze as jobs leave it, and everything after it made by the real owners of the tables."""
 
-    def deliver(self, delivered: Sequence[DeliveredRecord]) -> None:
-        uri = self.layout.table(f"bronze.{delivered[0].source}")
-        ensure_table(self.spark, uri, envelope_type(self.contracts), ["ingest_date"], BRONZE_PROPERTIES)
-        self.bronze(delivered).write.format("delta").mode("append").save(uri)
+    def __init__(self, spark: SparkSession, root: Path) -> None:
+        super().__init__(root)
+        self.spark = spark
 
     def drain(self, sources: Sequence[str], tables: Sequence[str]) -> None:
+        """What new processes make of all that there is to take in."""
         references = References(self.contracts, self.layout)
-        now = {"availableNow": True}
         for source in sources:
-            table = SilverTable(self.settings, self.contracts, source, references)
-            silver_query.start(self.spark, self.settings, table, now).awaitTermination()
+            SilverTable(self.settings, self.contracts, source, references).follow()
         for name in tables:
-            gold.start(self.spark, self.settings, self.contracts, name, now).awaitTermination()
+            GoldTable(self.settings, self.contracts, name).follow()
 
-    def reconciled(self, *sources: str, **scope: Any) -> Report:
-        asked = Scope(sources or self.contracts.sources, **scope)
+    def reconciled(self, *sources: str, since: int | None = None) -> Report:
+        asked = Scope(sources or self.contracts.sources, since)
         return reconcile(self.spark, self.settings.root, self.contracts, asked)
 
-    def change(self, table: str, statement: str) -> None:
-        self.spark.sql(statement.replace("{table}", f"delta.`{self.layout.table(table)}`"))
+    def change(self, table: str, *statements: str) -> None:
+        """SQL by hand, a commit a statement."""
+        for statement in statements:
+            self.spark.sql(statement.replace("{table}", f"delta.`{self.layout.table(table)}`"))
 
 
 def finished(spark: SparkSession, root: Path) -> QueriedLake:

@@ -18,9 +18,9 @@ from botocore.config import Config
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import SparkSession
 
-from lakehouse.layout import spark_path
 from runtime.metrics import RETRIES
 from runtime.storage import Storage
+from runtime.tables import open_table
 from streaming import bronze, fetch, kinesis_client, planner
 from streaming.aggregation import UserRecord
 from streaming.kinesis_client import Unavailable
@@ -341,8 +341,8 @@ def test_aggregates_whole_and_damaged_are_in_bronze_once_after_retries_and_a_los
     put(ZERO)
     lake.drain()
     columns = ("record_id", "partition_key", "payload", "payload_encoding")
-    rows = spark.read.format("delta").load(spark_path(lake.uri)).select(*columns).collect()
-    assert sorted(tuple(row) for row in rows) == sorted(expected)
+    rows = open_table(lake.uri).read(columns).to_pylist()
+    assert sorted(tuple(row.values()) for row in rows) == sorted(expected)
 
 
 def stored(data: bytes) -> tuple[str, str]:

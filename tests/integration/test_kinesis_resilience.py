@@ -1,4 +1,7 @@
-"""The bronze query on LocalStack when its checkpoint or its stream is taken away: every record once, or a refusal."""
+"""The bronze query on LocalStack when its checkpoint or its stream is taken away: every record once, or a refusal.
+
+In a session, for its checkpoint is Spark's.
+"""
 
 import json
 import shutil
@@ -6,18 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from delta.tables import DeltaTable
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from lakehouse.contracts import load_contracts
-from lakehouse.layout import Layout, spark_path
+from lakehouse.layout import Layout
 from lakehouse.settings import CONTRACTS, Settings
 from local.lineage_text import describe_counts
 from runtime.checkpoints import CheckpointError
+from runtime.delta_log import DeltaLog
 from runtime.lineage import Lineage, read_lineage
-from streaming import bronze
+from runtime.tables import open_table, table_version
+from streaming.layers import start_bronze
 from tests.integration.test_kinesis_source import Producer
 
 if TYPE_CHECKING:
@@ -34,8 +38,7 @@ class Bronze:
         self.uri, self.checkpoint = layout.table("bronze.web_logs"), Path(layout.checkpoint("bronze", "web_logs"))
 
     def start(self) -> StreamingQuery:
-        contracts = load_contracts(CONTRACTS)
-        return bronze.start(self.spark, self.settings, contracts, "web_logs", {"processingTime": "0 seconds"})
+        return start_bronze(self.spark, self.settings, load_contracts(CONTRACTS), "web_logs", seconds=0)
 
     def drain(self) -> None:
         query = self.start()
@@ -45,13 +48,14 @@ class Bronze:
             query.stop()
 
     def records(self) -> list[tuple[str, bytes]]:
-        rows = self.spark.read.format("delta").load(spark_path(self.uri)).select("record_id", "payload").collect()
+        rows = open_table(self.uri).read(["record_id", "payload"]).to_pylist()
         return sorted((row["record_id"].split("/")[2], row["payload"].encode()) for row in rows)
 
     def commits(self) -> list[Lineage]:
         """The lineage of the query's commits, oldest first."""
-        history = DeltaTable.forPath(self.spark, spark_path(self.uri)).history().orderBy("version").collect()
-        return [found for row in history if (found := read_lineage(row["userMetadata"])) is not None]
+        log = DeltaLog(self.settings.root, "bronze.web_logs")
+        commits = filter(None, (log.commit(version) for version in range(table_version(self.uri) + 1)))
+        return [found for each in commits if (found := read_lineage(each.metadata)) is not None]
 
     def accept_losses(self, accept: bool) -> None:
         self.settings = self.settings.model_copy(update={"fail_on_data_loss": not accept})

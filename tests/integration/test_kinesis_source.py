@@ -1,4 +1,7 @@
-"""The Kinesis source in Spark against LocalStack: real shards, real restarts from the checkpoint, exact records."""
+"""The Kinesis source against LocalStack: real shards, real restarts from the checkpoint, exact records.
+
+A session plans and reads what is about Spark itself; the rest goes through the source as Spark would call it.
+"""
 
 import time
 from collections.abc import Callable
@@ -12,6 +15,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from runtime.storage import Storage
 from streaming.kinesis import KinesisDataSource
+from tests.unit.fake_kinesis import Crash, Query
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
@@ -148,34 +152,61 @@ def test_rows_have_the_documented_columns(lake: Lake, producer: Producer, kinesi
         assert before - 5 < row["arrived_at"].timestamp() < time.time() + 5
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_a_restart_at_any_step_loses_and_doubles_nothing(lake: Lake, producer: Producer, step: str) -> None:
+def test_spark_restarts_at_every_step_and_among_reshards_lose_and_double_nothing(
+    lake: Lake, producer: Producer
+) -> None:
     lake.options["maxRecordsPerShard"] = "20"
-    producer.put(30)
-    lake.dies(step)  # the first batch
-    producer.put(30)
-    lake.dies(step)  # the same again where it did not get into the sink, else a later one
-    producer.put(30)
+    for step in STEPS:
+        producer.put(30)
+        lake.dies(step)  # the same again where it did not get into the sink, else a later one
+    producer.split(producer.first_open())
+    producer.put(20)
+    lake.dies("read")  # the batch in which the parent ends
+    producer.merge_lowest()
+    producer.put(20)
+    lake.dies("sunk")
+    lake.drain()
+    producer.put(20)
     lake.drain()
     assert lake.records() == sorted(producer.records)
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_restart_at_any_step_of_a_split_and_a_merge(lake: Lake, producer: Producer, step: str) -> None:
-    producer.put(20)
-    lake.drain()
+def test_a_restart_at_any_step_of_a_split_and_a_merge(producer: Producer, tmp_path: Path, step: str) -> None:
+    query = reading(producer, tmp_path, maxRecordsPerShard="20")
+
+    def dies() -> None:
+        with pytest.raises(Crash):
+            query.batch(step)
+        query.start()
+
+    producer.put(30)
+    dies()
+    producer.put(30)
+    dies()
+    query.drain()
     producer.put(20)
     producer.split(producer.first_open())
     producer.put(20)
-    lake.dies(step)  # the batch in which the parent ends
-    lake.dies(step)
+    dies()  # the batch in which the parent ends
+    dies()
     producer.merge_lowest()
     producer.put(20)
-    lake.dies(step)
-    lake.drain()
+    dies()
+    query.drain()
     producer.put(20)
-    lake.drain()
-    assert lake.records() == sorted(producer.records)
+    query.drain()
+    assert records(query) == sorted(producer.records)
+
+
+def reading(producer: Producer, folder: Path, **options: str) -> Query:
+    """A query as Spark would run it, without Spark."""
+    places = {"stream": producer.stream, "region": "us-east-1", "ledger": str(folder / "ledger")}
+    return Query(**places | options)
+
+
+def records(query: Query) -> list[tuple[str, bytes]]:
+    return sorted(zip(query.sequences, query.data, strict=True))
 
 
 def test_splits_and_merges_while_the_query_runs(lake: Lake, producer: Producer) -> None:
@@ -196,17 +227,19 @@ def test_splits_and_merges_while_the_query_runs(lake: Lake, producer: Producer) 
     assert lake.records() == sorted(producer.records)
 
 
-def test_generations_of_reshards_while_the_query_is_stopped(lake: Lake, producer: Producer) -> None:
+def test_generations_of_reshards_while_the_query_is_stopped(producer: Producer, tmp_path: Path) -> None:
+    query = reading(producer, tmp_path)
     producer.put(20)
-    lake.drain()
+    query.drain()
     for _ in range(3):
         producer.put(10)
         producer.split(producer.first_open())
         producer.put(10)
         producer.merge_lowest()
     producer.put(10)
-    lake.drain()
-    assert lake.records() == sorted(producer.records)
+    query.start()
+    query.drain()
+    assert records(query) == sorted(producer.records)
 
 
 def test_a_delta_sink_that_has_the_batch_already_goes_on_behind_it(
@@ -223,7 +256,7 @@ def test_a_delta_sink_that_has_the_batch_already_goes_on_behind_it(
         finally:
             query.stop()
 
-    for _ in range(3):
+    for _ in range(2):
         producer.put(12)
         run()
         last = max(int(path.name) for path in (tmp_path / "checkpoint" / "commits").iterdir() if path.name.isdigit())
@@ -253,26 +286,29 @@ def test_an_idle_stream_makes_no_batches(lake: Lake, producer: Producer) -> None
     assert lake.records() == sorted(producer.records)
 
 
-def test_the_ledger_may_lie_in_s3(spark: SparkSession, producer: Producer, bucket: str, tmp_path: Path) -> None:
-    lake = Lake(spark, producer.stream, tmp_path, ledger=f"s3a://{bucket}/checkpoints/ledger")
+def test_the_ledger_may_lie_in_s3(producer: Producer, bucket: str, tmp_path: Path) -> None:
+    query = reading(producer, tmp_path, ledger=f"s3a://{bucket}/checkpoints/ledger")
     producer.put(20)
-    lake.dies("read")
+    with pytest.raises(Crash):
+        query.batch("read")
     producer.put(20)
-    lake.drain()
-    assert lake.records() == sorted(producer.records)
+    query.start()
+    query.drain()
+    assert records(query) == sorted(producer.records)
     keys = [each.key for each in Storage.open(f"s3://{bucket}/checkpoints/ledger").list()]
     assert {"1/shardId-000000000000.json", "1/shardId-000000000001.json"} <= set(keys)
 
 
-def test_latest_starts_behind_what_was_there(lake: Lake, producer: Producer) -> None:
+def test_latest_starts_behind_what_was_there(producer: Producer, tmp_path: Path) -> None:
     producer.put(10)
     old = list(producer.records)
     time.sleep(1.1)
-    lake.options["initialPosition"] = "LATEST"
-    lake.drain()
+    query = reading(producer, tmp_path, initialPosition="LATEST")
+    query.drain()
     producer.put(10)
-    lake.drain()
-    assert lake.records() == sorted(set(producer.records) - set(old))
+    query.start()
+    query.drain()
+    assert records(query) == sorted(set(producer.records) - set(old))
 
 
 def test_a_wrong_option_is_refused_by_name(lake: Lake) -> None:

@@ -6,19 +6,30 @@ import json
 from pathlib import Path
 
 import pytest
-from delta.tables import DeltaTable
 from pyspark.sql import functions as F
 
+from batch.reconciliation import reconcile as reconciling
 from batch.reconciliation.pins import NotReconcilableError, source_pins
-from batch.reconciliation.sources import Sample
-from lakehouse.gold import TABLES
 from lakehouse.kpi_checks import CHECKS
+from lakehouse.kpi_tables import TABLES
 from lakehouse.kpis import KPIS
 from runtime.storage import Storage
-from streaming import silver, silver_query
+from streaming import silver
 from streaming.references import References
 from streaming.silver import SilverTable
 from tests.integration.queried_lake import QueriedLake, found, later, sale
+
+
+@pytest.fixture
+def one_gold_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are compared in the same way: a lake without differences has them all."""
+    monkeypatch.setattr(reconciling, "TABLES", ("sales_kpis",))
+
+
+@pytest.fixture
+def no_gold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gold is compared with silver as it is, whatever that is."""
+    monkeypatch.setattr(reconciling, "TABLES", ())
 
 
 def test_every_kpi_has_a_check_of_its_own() -> None:
@@ -66,6 +77,7 @@ def _rows(lake: QueriedLake, table: str) -> int:
     return lake.spark.read.format("delta").load(lake.layout.table(f"gold.{table}")).count()
 
 
+@pytest.mark.usefixtures("one_gold_table")
 def test_the_change_alone_is_proved_since_a_version(finished_lake: QueriedLake) -> None:
     report = finished_lake.reconciled("pos", since=1)
     assert found(report) == []
@@ -73,9 +85,19 @@ def test_the_change_alone_is_proved_since_a_version(finished_lake: QueriedLake) 
     assert rows[("bronze.pos", "records = silver + rejected")] == 2
     assert rows[("silver.validated_pos", "values = recomputation")] == 2
     assert rows[("silver.validated_pos", "no other changes")] == 2
-    assert found(finished_lake.reconciled("web_logs", since=1)) == []
+    assert rows[("gold.sales_kpis", "KPIs = independent SQL")] == 16, "an hour later, on the same day and another"
 
 
+@pytest.mark.usefixtures("no_gold")
+def test_a_change_reaches_the_rows_that_it_settles_anew(finished_lake: QueriedLake) -> None:
+    report = finished_lake.reconciled("web_logs", since=1)
+    assert found(report) == []
+    rows = {(each.table, each.what): each.rows for each in report.compared}
+    assert rows[("bronze.web_logs", "records = silver + rejected")] == 1
+    assert rows[("silver.sessionized_web_logs", "values = recomputation")] == 6
+
+
+@pytest.mark.usefixtures("one_gold_table")
 def test_what_was_done_behind_the_jobs_backs_is_found_with_the_commit_that_did_it(lake: QueriedLake) -> None:
     """A row deleted, a row doubled, a cent changed, a KPI changed, a rejected row gone, a reason changed."""
     lake.change("silver.validated_pos", "DELETE FROM {table} WHERE transaction_id = 'T1'")
@@ -97,7 +119,7 @@ def test_what_was_done_behind_the_jobs_backs_is_found_with_the_commit_that_did_i
     by_key = {(each.kind, each.key): each for each in report.shown}
     deleted = by_key["lost", "pos/shard-0/5"].commits
     assert "DELETE by something else than the lake's jobs" in deleted[0]
-    assert "silver batch 0 from bronze.pos 0..1" in deleted[1]
+    assert "silver batch 1 from bronze.pos 0..1" in deleted[1]
     cent = by_key["value", "pos/shard-0/7"]
     assert (cent.column, "UPDATE by something else than the lake's jobs" in cent.commits[0]) == ("unit_price", True)
     gold = [each for each in report.shown if each.table == "gold.sales_kpis"]
@@ -123,6 +145,7 @@ def test_what_was_done_behind_the_jobs_backs_is_found_with_the_commit_that_did_i
     assert since.differences == 8
 
 
+@pytest.mark.usefixtures("no_gold")
 def test_what_was_done_to_older_rejected_rows_is_found_since_a_version(lake: QueriedLake) -> None:
     lake.change("rejected.pos", "UPDATE {table} SET message = 'fine' WHERE rule = 'malformed_json'")
     lake.change("rejected.pos", "INSERT INTO {table} SELECT * FROM {table} WHERE rule = 'reference'")
@@ -139,16 +162,7 @@ def test_what_was_done_to_older_rejected_rows_is_found_since_a_version(lake: Que
     ]
 
 
-def test_a_sample_compares_the_values_of_its_partitions_and_every_record(lake: QueriedLake) -> None:
-    lake.change("silver.validated_pos", "DELETE FROM {table} WHERE transaction_id = 'T1'")
-    lake.change("silver.validated_pos", "UPDATE {table} SET unit_price = 2.51 WHERE transaction_id = 'T6'")
-    reports = [lake.reconciled("pos", sample=Sample(0.5, seed)) for seed in (1, 2, 3)]
-    kinds = [sorted((each.kind, each.key) for each in report.shown) for report in reports]
-    lost, cent = ("lost", "pos/shard-0/5"), ("value", "pos/shard-0/7")
-    assert all(lost in each for each in kinds), "every record is accounted for, whatever the sample"
-    assert {tuple(each) for each in kinds} == {(lost,), (lost, cent)}, "values: only of partitions in the sample"
-
-
+@pytest.mark.usefixtures("no_gold")
 def test_what_waits_for_a_redrive_and_late_reference_rows_are_told_apart_from_differences(lake: QueriedLake) -> None:
     ghost = {"product_id": "GHOST", "category": "ghosts", "unit_cost": 1, "valid_from": "2009-01-01T00:00Z"}
     toys = {"product_id": "A", "category": "games", "unit_cost": 1, "valid_from": "2010-01-01T00:00Z"}
@@ -158,6 +172,7 @@ def test_what_waits_for_a_redrive_and_late_reference_rows_are_told_apart_from_di
     assert (found(report), report.redrivable, report.late_references) == ([], {"pos": 1}, {"pos": 4})
 
 
+@pytest.mark.usefixtures("no_gold")
 def test_a_batch_under_way_is_left_out(lake: QueriedLake, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next batch has committed its rejected rows and not yet its silver rows."""
     before = source_pins(lake.settings.root, lake.contracts, "pos")
@@ -169,17 +184,16 @@ def test_a_batch_under_way_is_left_out(lake: QueriedLake, monkeypatch: pytest.Mo
     monkeypatch.setattr(silver, "failpoint", die)
     lake.deliver(later("pos", 10, sale(1, quantity=3)))
     table = SilverTable(lake.settings, lake.contracts, "pos", References(lake.contracts, lake.layout))
-    running = silver_query.start(lake.spark, lake.settings, table, {"availableNow": True})
-    with pytest.raises(Exception, match="silver.after_rejected"):
-        running.awaitTermination()
-    assert DeltaTable.forPath(lake.spark, table.rejected_uri).toDF().where("rule = 'superseded'").count() == 3
+    with pytest.raises(InterruptedError, match="silver.after_rejected"):
+        table.follow()
+    assert [row["rule"] for row in lake.rejected("pos", ["rule"])].count("superseded") == 3
     assert source_pins(lake.settings.root, lake.contracts, "pos") == before
     assert lake.reconciled("pos").differences == 0
 
 
 def test_nothing_finished_yet_and_a_redrive_under_way_are_refused(lake: QueriedLake, tmp_path: Path) -> None:
     empty = QueriedLake(lake.spark, tmp_path / "empty")
-    with pytest.raises(NotReconcilableError, match="silver.validated_pos has finished no batch yet"):
+    with pytest.raises(NotReconcilableError, match="silver.validated_pos has taken in nothing yet"):
         empty.reconciled("pos")
     with pytest.raises(NotReconcilableError, match="--since 9: silver has taken in bronze.pos up to version 2"):
         lake.reconciled("pos", since=9)

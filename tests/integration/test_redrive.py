@@ -1,23 +1,22 @@
 """Rejected records go through again after the reference data was mended: each ends in exactly one place."""
 
 import json
-import threading
-import time
-from collections.abc import Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
-from pyspark.sql import SparkSession
+from deltalake import DeltaTable
 
 from local.oracle.deliveries import DeliveredRecord
 from runtime.leases import LeaseLostError
+from runtime.restores import RestoredTableError
 from runtime.storage import Storage
-from runtime.tables import table_version
-from streaming.redrive import MOST_TRIES, OvertakenError, Redriven, _next_version, redrive, shut_out
-from streaming.silver import SilverTable
+from runtime.tables import options, table_version
+from streaming import redrive as redriving
+from streaming import silver
+from streaming.redrive import OvertakenError, Redriven, redrive
 from tests.unit.oracle_deliveries import records
 from tests.unit.silver_lake import REFERENCE, Content, SilverLake, copied, with_references
 
@@ -72,14 +71,19 @@ STORE = DeliveredRecord(
 )
 
 
+LATE = DeliveredRecord(
+    "pos", "pos", "shard-0", "9", datetime(2026, 1, 1, tzinfo=UTC), json.dumps(sale(2, quantity=3)).encode()
+)
+
+
 class Died(Exception):
     """What a killed process leaves undone, as an exception."""
 
 
 @pytest.fixture(scope="module")
-def base(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> SilverLake:
+def base(tmp_path_factory: pytest.TempPathFactory) -> SilverLake:
     """Sales of which four name a store that nobody knows; then the store's row arrives."""
-    lake = with_references(spark, tmp_path_factory.mktemp("base"))
+    lake = with_references(tmp_path_factory.mktemp("base"))
     lake.process(SALES[:5], 0)
     lake.process(SALES[5:], 1)
     assert lake.content("pos").rejected == BEFORE
@@ -92,8 +96,12 @@ def lake(base: SilverLake, tmp_path: Path) -> SilverLake:
     return copied(base, tmp_path / "lake")
 
 
-def again(lake: SilverLake) -> Redriven:
-    return redrive(lake.spark, lake.settings, lake.contracts, "pos")
+def again(lake: SilverLake, still_ours: Callable[[], None] = lambda: None) -> Redriven:
+    return redrive(lake.settings, lake.contracts, "pos", still_ours)
+
+
+def differences(lake: SilverLake, *late: DeliveredRecord) -> list[str]:
+    return [str(each) for each in lake.compared([*REFERENCE, STORE, *SALES, *late]).differences]
 
 
 def assert_exact(lake: SilverLake) -> Content:
@@ -101,8 +109,7 @@ def assert_exact(lake: SilverLake) -> Content:
     found = lake.content("pos")
     assert set(found.silver) == IN_SILVER
     assert found.rejected == AFTER
-    compared = lake.compared([*REFERENCE, STORE, *SALES])
-    assert [str(each) for each in compared.differences] == []
+    assert differences(lake) == []
     return found
 
 
@@ -119,29 +126,26 @@ def test_a_second_redrive_finds_only_what_still_fails(lake: SilverLake) -> None:
     assert_exact(lake)
 
 
-def test_without_anything_rejected_nothing_happens(base: SilverLake, spark: SparkSession, tmp_path: Path) -> None:
-    lake = copied(base, tmp_path / "lake")
-    assert redrive(spark, lake.settings, lake.contracts, "crm") == Redriven(0, 0)
+def test_without_anything_rejected_nothing_happens(lake: SilverLake) -> None:
+    assert redrive(lake.settings, lake.contracts, "crm") == Redriven(0, 0)
 
 
-@pytest.mark.parametrize("step", ["before rejected", "before silver", "before the deletion", "before the end is noted"])
+@pytest.mark.parametrize(
+    "steps",
+    [
+        ["silver.before_rejected"],
+        ["silver.after_rejected", "silver.after_rejected"],
+        ["silver.after_merge", "taking out", "noting the end"],
+    ],
+)
 def test_a_redrive_that_died_is_taken_up_and_ends_exact(
-    lake: SilverLake, monkeypatch: pytest.MonkeyPatch, step: str
+    lake: SilverLake, monkeypatch: pytest.MonkeyPatch, steps: list[str]
 ) -> None:
-    def die(*_: object, **__: object) -> None:
-        raise Died
-
-    with monkeypatch.context() as patch:
-        if step == "before rejected":
-            patch.setattr(SilverTable, "_append_rejected", die)
-        elif step == "before silver":
-            patch.setattr(SilverTable, "_write_silver", die)
-        elif step == "before the deletion":
-            _die_after_process(patch)
-        else:
-            _die_at_done(patch)
-        with pytest.raises(Died):
-            again(lake)
+    for step in steps:
+        with monkeypatch.context() as patch:
+            _die(patch, step)
+            with pytest.raises(Died):
+                again(lake)
 
     assert again(lake).tried == 6
     assert_exact(lake)
@@ -156,7 +160,7 @@ def test_records_that_arrive_after_a_death_are_left_to_their_own_query(
 ) -> None:
     """The redrive that is taken up keeps to the version that it noted."""
     with monkeypatch.context() as patch:
-        _die_after_process(patch)
+        _die(patch, "taking out")
         with pytest.raises(Died):
             again(lake)
     late = DeliveredRecord(
@@ -170,120 +174,120 @@ def test_records_that_arrive_after_a_death_are_left_to_their_own_query(
     assert found.rejected == [*AFTER, (ID(9), "reference")]
 
 
-LATE = DeliveredRecord(
-    "pos", "pos", "shard-0", "9", datetime(2026, 1, 1, tzinfo=UTC), json.dumps(sale(2, quantity=3)).encode()
-)
+def test_the_owner_goes_on_with_what_a_redrive_wrote(lake: SilverLake) -> None:
+    """A correction of a record that the redrive brought in, in a process that remembers silver from before."""
+    lake.process([LATE], 2)  # its line is in silver now, and remembered
+    again(lake)
+    more = DeliveredRecord(
+        "pos", "pos", "shard-0", "91", datetime(2026, 1, 1, tzinfo=UTC), json.dumps(sale(4, quantity=9)).encode()
+    )
+    lake.process([more], 3)
+    assert differences(lake, LATE, more) == []
 
 
-@pytest.mark.parametrize("by", ["a batch with a correction", "a job that has only begun", "a lost lease"])
+@pytest.mark.parametrize("by", ["a batch with a correction", "a lost lease"])
+@pytest.mark.parametrize("where", ["silver.before_rejected", "silver.after_rejected"])
 def test_a_redrive_that_was_overtaken_changes_nothing_any_more(
-    lake: SilverLake, monkeypatch: pytest.MonkeyPatch, by: str
+    lake: SilverLake, monkeypatch: pytest.MonkeyPatch, by: str, where: str
 ) -> None:
-    """It slept through its lease just before its commit to silver; another process went on in its place."""
-    real = SilverTable._write_silver
-    overtaken: list[bool] = []
+    """It slept through its lease just before a commit; another process went on in its place."""
+    overtaken: list[str] = []
 
     def lease() -> None:
         if by == "a lost lease" and overtaken:
             raise LeaseLostError("token 2")
 
-    def overtake(table: SilverTable, *given: Any) -> None:
-        if not overtaken:
-            overtaken.append(True)
-            other = SilverLake(lake.spark, Path(lake.settings.root))
+    def overtake(point: str) -> None:
+        if point == where and not overtaken:
+            overtaken.append(point)
             if by != "a lost lease":
-                shut_out(lake.spark, other.table("pos"))
-            if by == "a batch with a correction":
-                other.process([LATE], 2, recover=True)
-        real(table, *given)
+                SilverLake(Path(lake.settings.root)).process([LATE], 2)
 
-    before = set(lake.content("pos").silver)
+    before, late = lake.content("pos"), [LATE] if by != "a lost lease" else []
     with monkeypatch.context() as patch:
-        patch.setattr(SilverTable, "_write_silver", overtake)
+        patch.setattr(silver, "failpoint", overtake)
         with pytest.raises(LeaseLostError if by == "a lost lease" else OvertakenError) as refused:
-            redrive(lake.spark, lake.settings, lake.contracts, "pos", lease)
-    late = [LATE] if by == "a batch with a correction" else []
-    assert set(lake.content("pos").silver) == before | {each.record_id for each in late}
-    if by != "a lost lease":
-        uri, version = lake.table("pos").silver_uri, table_version(lake.spark, lake.table("pos").silver_uri)
-        looked_at = version - 1 - len(late)
-        assert str(refused.value) == (
-            f"{uri} is at version {version}, this redrive looked at version {looked_at}: another process wrote in "
-            "between, and nothing of the redrive is in silver; run `lakehouse redrive` again to take it up"
+            again(lake, lease)
+    assert set(lake.content("pos").silver) == {*before.silver, *(each.record_id for each in late)}
+    if late:
+        assert str(refused.value).endswith(
+            "another process wrote while this redrive was at work, and what it had not written yet is not written; "
+            "run `lakehouse redrive pos` again to take it up"
         )
 
     assert again(lake).tried == 6
-    assert lake.compared([*REFERENCE, STORE, *SALES, *late]).differences == ()
+    assert differences(lake, *late) == []
 
 
-def test_a_redrives_commit_is_the_next_version_or_none(spark: SparkSession, tmp_path: Path) -> None:
-    """Another process commits after Delta has begun: to Delta itself two appends are no conflict."""
-    uri = str(tmp_path / "table")
-
-    def until(there: Path) -> None:
-        deadline = time.monotonic() + 60
-        while not there.exists():
-            assert time.monotonic() < deadline, there
-            time.sleep(0.01)
-
-    spark.createDataFrame([("first",)], "row STRING").write.format("delta").save(uri)
-
-    def wait(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
-        (tmp_path / "begun").touch()
-        until(tmp_path / "go")
-        yield from batches
-
-    def other() -> None:
-        until(tmp_path / "begun")
-        spark.createDataFrame([("other",)], "row STRING").write.format("delta").mode("append").save(uri)
-        (tmp_path / "go").touch()
-
-    thread = threading.Thread(target=other)
-    thread.start()
-    # In one task: the other's needs a core too.
-    rows = spark.createDataFrame([("redriven",)], "row STRING").coalesce(1).mapInArrow(wait, "row STRING")
-    with pytest.raises(OvertakenError, match="is at version 1, this redrive looked at version 0"):  # noqa: SIM117
-        with _next_version(spark, uri, 0, lambda: None):
-            rows.write.format("delta").mode("append").save(uri)
-    thread.join()
-    assert sorted(row["row"] for row in spark.read.format("delta").load(uri).collect()) == ["first", "other"]
-    assert spark.conf.get(MOST_TRIES, None) is None
-
-
-def test_the_silver_job_leaves_its_table_alone_unless_a_redrive_is_unfinished(
+def test_a_redrive_that_slept_while_a_job_began_has_been_before_it_or_not_at_all(
     lake: SilverLake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table = lake.table("pos")
-    again(lake)
-    version = table_version(lake.spark, table.silver_uri)
-    shut_out(lake.spark, table)
-    assert table_version(lake.spark, table.silver_uri) == version
+    """The job has looked at its table and written nothing yet: it notices what the redrive wrote behind its back."""
+    job = SilverLake(Path(lake.settings.root))
+    job.table("pos")
+
+    def begin(point: str) -> None:
+        if point == "silver.after_rejected":
+            job.table("pos").rejected.refresh()
+
     with monkeypatch.context() as patch:
-        _die_at_done(patch)
-        with pytest.raises(Died):
-            again(lake)
-    version = table_version(lake.spark, table.silver_uri)
-    for more in (1, 2):
-        shut_out(lake.spark, table)
-        assert table_version(lake.spark, table.silver_uri) == version + more
+        patch.setattr(silver, "failpoint", begin)
+        assert again(lake) == Redriven(tried=6, passed=2)
+    assert_exact(lake)
+    job.process([LATE], 2)
+    assert differences(lake, LATE) == []
 
 
-def _die_after_process(patch: pytest.MonkeyPatch) -> None:
-    process = SilverTable.process
+def test_the_rows_that_went_through_leave_rejected_once(lake: SilverLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody wrote to rejected while the redrive took its rows out: it begins again at the note that it left."""
+    take_out = redriving._take_out
+    calls: list[int] = []
 
-    def process_and_die(*arguments: Any, **named: Any) -> None:
-        process(*arguments, **named)
-        raise Died
+    def overtaken(*given: Any) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            SilverLake(Path(lake.settings.root)).process([LATE], 2)
+        take_out(*given)
 
-    patch.setattr(SilverTable, "process", process_and_die)
+    monkeypatch.setattr(redriving, "_take_out", overtaken)
+    with pytest.raises(OvertakenError):
+        again(lake)
+    assert again(lake).tried == 6
+    assert differences(lake, LATE) == []
 
 
-def _die_at_done(patch: pytest.MonkeyPatch) -> None:
-    put = Storage.put_if_absent
+@pytest.mark.parametrize("restored", ["silver.validated_pos", "rejected.pos"])
+def test_a_table_that_somebody_restored_is_refused(lake: SilverLake, restored: str) -> None:
+    uri = lake.layout.table(restored)
+    newest = table_version(uri)
+    restore(uri, newest - 1)
+    with pytest.raises(RestoredTableError, match=f"TO VERSION AS OF {newest} "):
+        again(lake)
+    restore(uri, newest)
+    assert again(lake) == Redriven(tried=6, passed=2)
+    assert_exact(lake)
 
-    def put_or_die(storage: Storage, key: str, data: bytes) -> bool:
-        if key.endswith(".done"):
-            raise Died
-        return put(storage, key, data)
 
-    patch.setattr(Storage, "put_if_absent", put_or_die)
+def restore(uri: str, version: int) -> None:
+    DeltaTable(uri, storage_options=options(uri) or None).restore(version)
+
+
+def _die(patch: pytest.MonkeyPatch, step: str) -> None:
+    """Where the redrive dies: a point of the silver batch, or one of its own steps."""
+    if step == "taking out":
+        patch.setattr(redriving, "_take_out", _killed)
+    elif step == "noting the end":
+        put = Storage.put_if_absent
+
+        def put_or_die(storage: Storage, key: str, data: bytes) -> bool:
+            if key.endswith(".done"):
+                raise Died
+            return put(storage, key, data)
+
+        patch.setattr(Storage, "put_if_absent", put_or_die)
+    else:
+        patch.setattr(silver, "failpoint", lambda name: _killed() if name == step else None)
+
+
+def _killed(*_: object) -> None:
+    raise Died

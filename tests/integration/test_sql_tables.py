@@ -1,4 +1,4 @@
-"""`Lake` over what Spark writes (deletion vectors, merges, checkpoints) and over S3."""
+"""`Lake` over what Spark writes (deletion vectors, merges, checkpoints), which takes a session, and over S3."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -10,7 +10,6 @@ import pytest
 from delta.tables import DeltaTable
 from deltalake import write_deltalake
 from pyspark.sql import SparkSession
-from pyspark.sql.types import StructType
 
 from lakehouse.contracts import load_contracts
 from lakehouse.errors import LakehouseError
@@ -31,12 +30,16 @@ PROPERTIES = {"delta.enableDeletionVectors": "true", "delta.enableChangeDataFeed
 def write_with_spark(spark: SparkSession, root: Path) -> None:
     """A table partitioned as silver is: 200 rows, of which a merge changes 10 and adds 5 and a delete takes 20."""
     path = str(root / "silver" / "validated_pos")
-    schema = StructType.fromDDL(
-        "record_id string, quantity int, unit_price decimal(18,4), event_time timestamp, region string, month string, "
-        "type string"
-    )
-    assert isinstance(schema, StructType)
-    ensure_table(spark, path, schema, ["region", "month", "type"], PROPERTIES)
+    columns: dict[str, pa.DataType] = {
+        "record_id": pa.string(),
+        "quantity": pa.int32(),
+        "unit_price": pa.decimal128(18, 4),
+        "event_time": pa.timestamp("us", "UTC"),
+        "region": pa.string(),
+        "month": pa.string(),
+        "type": pa.string(),
+    }
+    ensure_table(path, pa.schema(columns), ["region", "month", "type"], PROPERTIES)
     rows = (
         "concat('r', id) record_id, cast(id as int) quantity, cast(id / 8 as decimal(18,4)) unit_price, "
         "timestamp'2010-12-01 08:00:00Z' + make_interval(0, 0, 0, 0, 0, 0, id) event_time, "

@@ -1,66 +1,57 @@
-"""`python -m tests.integration.writing_driver make|write|read ROOT FOLDER [NAME COUNT]`: one driver among several.
+"""`python -m tests.integration.writing_driver ROOT FOLDER NAME COUNT`: one driver among several.
 
-`write` appends COUNT rows and adds one COUNT times to a counter by a merge, each in a commit of its own, as soon as the
-file FOLDER/go is there, and asks nobody for a lease. `read` prints what the tables hold.
+It appends COUNT rows and adds one COUNT times to a counter, each in a commit of its own, as soon as the file FOLDER/go
+is there, and asks nobody for a lease. Where another's commit comes first, it looks again and goes on from there.
 """
 
-import json
 import sys
 import time
 from pathlib import Path
 
-from delta.tables import DeltaTable
-from py4j.protocol import Py4JJavaError
-from pyspark.sql import SparkSession
+import pyarrow as pa
 
-from lakehouse.layout import spark_path
-from lakehouse.settings import Settings
-from runtime.spark import create_session
+from lakehouse.delta.table import CommitConflictError, OwnedTable
+from runtime.tables import open_table
 
+ROW_COLUMNS: dict[str, pa.DataType] = {"driver": pa.string(), "number": pa.int32()}
+ROWS = pa.schema(ROW_COLUMNS)
+COUNTER = pa.schema([pa.field("key", pa.int32()), pa.field("value", pa.int32())])
 MOST_TRIES = 60
 
 
 def main() -> None:
-    what, root, folder = sys.argv[1:4]
-    spark = create_session(f"driver {what}", Settings(root=root, state_directory=Path(folder)))
-    rows, counter = f"{root}/rows", f"{root}/counter"
-    if what == "make":
-        spark.createDataFrame([], "driver STRING, number INT").write.format("delta").save(spark_path(rows))
-        spark.createDataFrame([(0, 0)], "key INT, value INT").write.format("delta").save(spark_path(counter))
-    elif what == "write":
-        name, count = sys.argv[4], int(sys.argv[5])
-        (Path(folder) / f"{name} is ready").touch()
-        while not (Path(folder) / "go").exists():
-            time.sleep(0.02)
-        for number in range(count):
-            append(spark, rows, name, number)
-            add_one(spark, counter)
-    else:
-        found = spark.read.format("delta").load(spark_path(rows)).collect()
-        value = spark.read.format("delta").load(spark_path(counter)).collect()
-        told = {"rows": sorted((row["driver"], row["number"]) for row in found), "counter": value[0]["value"]}
-        print(json.dumps(told))
-    spark.stop()
+    root, folder, name, count = sys.argv[1:]
+    rows, counter = open_table(f"{root}/rows"), open_table(f"{root}/counter")
+    (Path(folder) / f"{name} is ready").touch()
+    while not (Path(folder) / "go").exists():
+        time.sleep(0.02)
+    for number in range(int(count)):
+        append(rows, name, number)
+        add_one(counter)
 
 
-def append(spark: SparkSession, uri: str, name: str, number: int) -> None:
-    row = spark.createDataFrame([(name, number)], "driver STRING, number INT")
-    row.write.format("delta").mode("append").save(spark_path(uri))
-
-
-def add_one(spark: SparkSession, uri: str) -> None:
-    """Another driver's merge may come first: Delta then refuses this one, which is made again from what is there."""
+def append(table: OwnedTable, name: str, number: int) -> None:
     for _ in range(MOST_TRIES):
         try:
-            one = spark.createDataFrame([(0, 1)], "key INT, more INT").alias("s")
-            merge = DeltaTable.forPath(spark, spark_path(uri)).alias("t").merge(one, "t.key = s.key")
-            merge.whenMatchedUpdate(set={"value": "t.value + s.more"}).execute()
-        except Py4JJavaError as error:
-            if not error.java_exception.getClass().getName().startswith("io.delta.exceptions.Concurrent"):
-                raise
+            table.append(pa.table({"driver": [name], "number": [number]}, ROWS), {name: number}, "")
+        except CommitConflictError:
+            table.refresh()
             continue
         return
-    raise TimeoutError(f"{MOST_TRIES} merges in a row met another one")
+    raise TimeoutError(f"{MOST_TRIES} appends in a row met another commit")
+
+
+def add_one(table: OwnedTable) -> None:
+    for _ in range(MOST_TRIES):
+        old = table.read(COUNTER.names)
+        new = pa.table({"key": [0], "value": [old["value"][0].as_py() + 1]}, COUNTER)
+        try:
+            table.replace_rows(old, new, COUNTER.empty_table(), ["key"], {}, "")
+        except CommitConflictError:
+            table.refresh()
+            continue
+        return
+    raise TimeoutError(f"{MOST_TRIES} additions in a row met another commit")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What parsing must give, once more in plain Python: `json`, `decimal` and `re`, nothing of Spark.
+"""What parsing must give, once more in plain Python: `json`, `decimal` and `re`, nothing of Arrow.
 
 It is slow and knows the contract's columns only through their types and rules. Values are compared as text: a
-timestamp as epoch microseconds, everything else as Spark writes it.
+timestamp as epoch microseconds, a decimal with all its places.
 """
 
 import json

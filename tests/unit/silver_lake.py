@@ -8,20 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.pandas.types import to_arrow_schema
 
 from lakehouse.contracts import load_contracts
+from lakehouse.engine.batch import Outcome
+from lakehouse.engine.schemas import envelope_schema
 from lakehouse.layout import Layout
-from lakehouse.schemas import envelope_type
 from lakehouse.settings import CONTRACTS, Settings
 from local.demo.proof import lake_rows
 from local.oracle.comparison import Comparison, LakeRows, compare
 from local.oracle.deliveries import DeliveredRecord
 from local.oracle.expectation import expect
 from local.sql import Lake
+from runtime.tables import ensure_table, open_table
+from streaming.bronze import BRONZE_PROPERTIES
 from streaming.references import References
-from streaming.silver import Origin, SilverTable, Tally
+from streaming.silver import Batch, SilverTable
 from tests.unit.oracle_deliveries import records
 
 STORES = [
@@ -56,8 +57,7 @@ class Content:
 class SilverLake:
     """The silver tables of one root; every batch has the number after the last."""
 
-    def __init__(self, spark: SparkSession, root: Path) -> None:
-        self.spark = spark
+    def __init__(self, root: Path) -> None:
         self.settings = Settings(root=str(root), state_directory=root)
         self.contracts = load_contracts(CONTRACTS)
         self.layout = Layout(str(root))
@@ -67,19 +67,23 @@ class SilverLake:
     def table(self, source: str) -> SilverTable:
         if source not in self.tables:
             table = SilverTable(self.settings, self.contracts, source, self.references)
-            table.ensure(self.spark)
+            table.ensure()
             self.tables[source] = table
         return self.tables[source]
 
-    def process(self, delivered: Sequence[DeliveredRecord], number: int, recover: bool = False) -> Tally | None:
+    def process(self, delivered: Sequence[DeliveredRecord], number: int) -> Outcome | None:
         """Puts records of one source through the silver batch with that number."""
         source = delivered[0].source
-        return self.table(source).process(self.bronze(delivered), origin(source, number), recover)
+        return self.table(source).process(self.bronze(delivered), batch(source, number))
 
-    def bronze(self, delivered: Iterable[DeliveredRecord]) -> DataFrame:
-        schema = envelope_type(self.contracts)
-        rows = pa.Table.from_pylist([_enveloped(each) for each in delivered], to_arrow_schema(schema))
-        return self.spark.createDataFrame(rows, schema)
+    def deliver(self, delivered: Sequence[DeliveredRecord]) -> None:
+        """Appends records of one source to its bronze table, in one commit."""
+        uri = self.layout.table(f"bronze.{delivered[0].source}")
+        bronze = ensure_table(uri, envelope_schema(self.contracts), ["ingest_date"], BRONZE_PROPERTIES)
+        bronze.append(self.bronze(delivered), {}, "")
+
+    def bronze(self, delivered: Iterable[DeliveredRecord]) -> pa.Table:
+        return pa.Table.from_pylist([enveloped(each) for each in delivered], envelope_schema(self.contracts))
 
     def content(self, source: str) -> Content:
         with Lake(str(self.settings.root)) as lake:
@@ -88,6 +92,10 @@ class SilverLake:
         by_id = {row["record_id"]: row for row in silver}
         assert len(by_id) == len(silver), "a record is in silver twice"
         return Content(by_id, [(row["record_id"], row["rule"]) for row in rejected])
+
+    def rejected(self, source: str, columns: Sequence[str]) -> list[dict[str, Any]]:
+        """Some columns of the rejected rows of a source."""
+        return open_table(self.layout.table(f"rejected.{source}")).read(columns).to_pylist()
 
     def compared(self, delivered: Iterable[DeliveredRecord]) -> Comparison:
         """The silver and rejected tables against the oracle's, with every delivered record counted as in bronze."""
@@ -104,13 +112,13 @@ class SilverLake:
         )
 
 
-def origin(source: str, number: int) -> Origin:
-    return Origin(f"query:{number}", f"query:silver.{source}", number)
+def batch(source: str, number: int) -> Batch:
+    return Batch(f"query:{source}", number)
 
 
-def with_references(spark: SparkSession, root: Path) -> SilverLake:
+def with_references(root: Path) -> SilverLake:
     """A lake that knows the reference data and nothing else."""
-    lake = SilverLake(spark, root)
+    lake = SilverLake(root)
     for source in lake.contracts.references:
         lake.process([each for each in REFERENCE if each.source == source], 0)
     return lake
@@ -119,10 +127,10 @@ def with_references(spark: SparkSession, root: Path) -> SilverLake:
 def copied(lake: SilverLake, root: Path) -> SilverLake:
     """The lake once more at another root: Delta tables name their files relative to themselves."""
     shutil.copytree(lake.settings.root, root, dirs_exist_ok=True)
-    return SilverLake(lake.spark, root)
+    return SilverLake(root)
 
 
-def _enveloped(record: DeliveredRecord) -> dict[str, Any]:
+def enveloped(record: DeliveredRecord) -> dict[str, Any]:
     try:
         payload, encoding = record.data.decode(), "utf8"
     except UnicodeDecodeError:

@@ -21,6 +21,8 @@ COMMANDS = {
     "batch",
     "stream",
     "sql",
+    "tables",
+    "describe",
     "dashboard",
     "lineage",
     "redrive",

@@ -28,7 +28,7 @@ def test_index_lists_the_checks_in_the_order_they_are_tried(contracts: Contracts
         "| required | A required column must have a value. |\n"
         "| in_range | A number must lie between `minimum` and `maximum`, both included. |\n"
         "| one_of | A text must be one of the valid values. |\n"
-        "| like_pattern | The whole text must match the regular expression. |\n"
+        "| like_pattern | The whole text must match the regular expression (RE2). |\n"
         "| not_too_long | A text must have at most `maxLength` characters (Unicode code points). |\n"
         "| in_time | The event time must not be before 2000 nor a day (or `eventTimeAhead`) after the arrival. |\n"
     )

@@ -277,7 +277,21 @@ REFUSED = [
         "name: pos\nversion",
         "stores.odcs.yaml: schema: must describe exactly one table",
     ),
-    ("crm", 'pattern: "^', 'pattern: "^(', "schema.crm.channel.logicalTypeOptions.pattern: missing ), unterminated"),
+    ("crm", 'pattern: "^', 'pattern: "^(', "is no RE2 pattern: Invalid Input Error: missing )"),
+    ("crm", 'pattern: "^', 'pattern: "(?=x)^', "schema.crm.channel.logicalTypeOptions.pattern: '(?=x)^"),
+    (
+        "validated_pos",
+        "if(quantity < 0, '|refund', '|sale')",
+        "if(quantities < 0, '|refund', '|sale')",
+        "schema.basket_key.customProperties.expression: \"transaction_id || if(quantities < 0, '|refund', '|sale')\" "
+        'is no DuckDB SQL: Binder Error: Referenced column "quantities" not found',
+    ),
+    (
+        "customer_interactions",
+        "strftime(event_time, '%Y-%m')",
+        "date_format(event_time, 'yyyy-MM')",
+        "schema.month.customProperties.expression: \"date_format(event_time, 'yyyy-MM')\" is no DuckDB SQL",
+    ),
     ("crm", "metric: invalidValues", "metric: nullValues", "schema.crm.interaction_type.quality: only invalidValues"),
     (
         "validated_pos",

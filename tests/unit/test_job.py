@@ -71,8 +71,6 @@ class Fakes:
         self,
         name: str,
         stage: int = 0,
-        ready: Callable[[], bool] = lambda: True,
-        first: bool = False,
         begin: Callable[[FakeQuery], None] = lambda query: None,
     ) -> Declaration:
         def start() -> StreamingQuery:
@@ -82,7 +80,7 @@ class Fakes:
             begin(query)
             return cast(StreamingQuery, query)
 
-        return Declaration(name, stage, start, ready, first)
+        return Declaration(name, stage, start)
 
     def query(self, name: str) -> FakeQuery:
         """The latest query of that name, waited for."""
@@ -181,10 +179,10 @@ def test_a_store_that_does_not_answer_when_a_query_starts_counts_as_a_failure() 
 
 
 def test_a_store_that_never_answers_ends_the_job_with_the_object() -> None:
-    def outage() -> bool:
+    def outage(query: FakeQuery) -> None:
         raise StorageError("s3://lake/bronze/_delta_log cannot be listed: no answer")
 
-    with running(Fakes().declare("silver.pos", ready=outage), max_restarts=1) as background:
+    with running(Fakes().declare("silver.pos", begin=outage), max_restarts=1) as background:
         background.ended()
     assert str(background.failure) == (
         "silver.pos failed 2 times in a row and is given up: s3://lake/bronze/_delta_log cannot be listed: no answer"
@@ -194,15 +192,13 @@ def test_a_store_that_never_answers_ends_the_job_with_the_object() -> None:
 def test_a_query_that_refuses_to_start_ends_the_job_after_its_neighbours_batch() -> None:
     fakes = Fakes()
     refused = CheckpointError("silver/pos ends at batch 0, but the tables hold batch 1")
-    go = threading.Event()
 
     def refuse(query: FakeQuery) -> None:
+        fakes.query("good").status["isTriggerActive"] = True
         raise refused
 
-    with running(fakes.declare("good"), fakes.declare("bad", ready=go.is_set, begin=refuse)) as background:
+    with running(fakes.declare("good"), fakes.declare("bad", begin=refuse)) as background:
         good = fakes.query("good")
-        good.status["isTriggerActive"] = True
-        go.set()
         until(lambda: "bad started" in fakes.events)
         time.sleep(0.1)
         assert good.isActive
@@ -271,23 +267,16 @@ def test_the_same_batch_failing_again_and_again_is_no_progress() -> None:
 def test_a_drain_takes_the_stages_one_after_the_other() -> None:
     fakes = Fakes()
     with running(fakes.declare("silver", 1), fakes.declare("bronze", 0), fakes.declare("gold", 2), drain=True) as ran:
-        bronze = fakes.query("bronze")
-        time.sleep(0.05)
-        assert set(fakes.started) == {"bronze"}
-        bronze.through.set()
-        fakes.query("silver").through.set()
-        fakes.query("gold").through.set()
+        queries = [fakes.query(name) for name in ("gold", "silver", "bronze")]
+        for query in queries:
+            time.sleep(0.02)
+            assert len(fakes.events) == 3, "silver is not asked before bronze is through"
+            query.through.set()
         ran.ended()
 
     assert ran.failure is None
-    assert fakes.events[:6] == [
-        "bronze started",
-        "bronze is through",
-        "silver started",
-        "silver is through",
-        "gold started",
-        "gold is through",
-    ]
+    assert sorted(fakes.events[:3]) == ["bronze started", "gold started", "silver started"]
+    assert fakes.events[3:6] == ["bronze is through", "silver is through", "gold is through"]
     assert sorted(fakes.events[6:]) == ["bronze stopped", "gold stopped", "silver stopped"]
 
 
@@ -306,38 +295,6 @@ def test_a_drain_of_a_running_job_begins_at_the_first_stage_again() -> None:
     assert fakes.events[2:4] == ["bronze is through", "silver is through"]
 
 
-def test_a_drain_passes_over_a_query_that_is_not_ready() -> None:
-    fakes = Fakes()
-    never = fakes.declare("silver.campaigns", 1, ready=lambda: False)
-    with running(fakes.declare("bronze", 0), never, fakes.declare("silver.pos", 1), drain=True) as ran:
-        fakes.query("bronze").through.set()
-        fakes.query("silver.pos").through.set()
-        ran.ended()
-
-    assert ran.failure is None
-    assert "silver.campaigns" not in fakes.started
-
-
-def test_a_query_that_becomes_ready_while_an_earlier_stage_drains_is_not_passed_over() -> None:
-    fakes = Fakes()
-    table_is_there = threading.Event()
-    late = fakes.declare("silver", 1, ready=table_is_there.is_set)
-    with running(fakes.declare("bronze", 0), late) as ran:
-        bronze = fakes.query("bronze")
-        ran.requests.drain.set()
-        time.sleep(0.05)
-        table_is_there.set()
-        bronze.through.set()
-        fakes.query("silver").through.set()
-        ran.ended()
-
-    # Silver may start while bronze still drains: its table is there by then.
-    first, *between, last = fakes.events[:4]
-    assert (first, sorted(between), last) == (
-        "bronze started", ["bronze is through", "silver started"], "silver is through",
-    )  # fmt: skip
-
-
 def test_a_query_that_fails_while_it_drains_drains_after_its_restart() -> None:
     fakes = Fakes()
     with running(fakes.declare("bronze", 0), fakes.declare("silver", 1), drain=True) as ran:
@@ -348,35 +305,8 @@ def test_a_query_that_fails_while_it_drains_drains_after_its_restart() -> None:
         ran.ended()
 
     assert ran.failure is None
-    assert fakes.events[:5] == [
-        "bronze started",
-        "bronze started",
-        "bronze is through",
-        "silver started",
-        "silver is through",
-    ]
-
-
-def test_a_query_that_is_not_ready_starts_when_it_is() -> None:
-    fakes = Fakes()
-    table_is_there = threading.Event()
-    with running(fakes.declare("gold", ready=table_is_there.is_set)):
-        time.sleep(0.1)
-        assert fakes.started == {}
-        table_is_there.set()
-        fakes.query("gold")
-
-
-def test_later_stages_wait_for_the_queries_that_come_first() -> None:
-    """Facts that were checked before the reference data is read would be rejected."""
-    fakes = Fakes()
-    with running(fakes.declare("silver.stores", 1, first=True), fakes.declare("silver.pos", 2)) as ran:
-        stores = fakes.query("silver.stores")
-        time.sleep(0.05)
-        assert set(fakes.started) == {"silver.stores"}
-        stores.through.set()
-        fakes.query("silver.pos")
-        assert ran.thread.is_alive()
+    assert fakes.happened("bronze")[:3] == ["bronze started", "bronze started", "bronze is through"]
+    assert fakes.events.index("silver is through") > fakes.events.index("bronze is through")
 
 
 def test_a_stop_waits_for_the_end_of_the_running_batch() -> None:

@@ -18,10 +18,9 @@ sys.modules["pyspark.core.context"] = types.SimpleNamespace(SparkContext=types.S
 jvm.watch()
 {then}
 """
-TOLD = (
-    "Spark's JVM ended {}: see above and the system's log whether it ran out of memory (driver_memory), and start "
-    "again: every job goes on where it was"
-)
+TOLD = "Spark's JVM ended {}, and start again: every job goes on where it was"
+ENDED = "with exit code 3: mend what it says above (or in the system's log)"
+KILLED = "by SIGKILL: if nobody killed it, the system ran out of memory: lower driver_memory or end other programs"
 
 
 def run(program: str, then: str) -> subprocess.CompletedProcess[str]:
@@ -31,7 +30,10 @@ def run(program: str, then: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     ("program", "how"),
-    [("import os; os.kill(os.getpid(), 9)", "by SIGKILL"), ("raise SystemExit(3)", "with exit code 3")],
+    [
+        ("import os; os.kill(os.getpid(), 9)", KILLED),
+        ("raise SystemExit(3)", ENDED),
+    ],
 )
 def test_a_process_that_waits_for_ever_ends_with_its_jvm(program: str, how: str) -> None:
     ran = run(program, "threading.Event().wait()")
@@ -40,13 +42,13 @@ def test_a_process_that_waits_for_ever_ends_with_its_jvm(program: str, how: str)
 
 def test_a_process_that_waits_for_a_thread_at_its_end_ends_with_its_jvm() -> None:
     ran = run("raise SystemExit(3)", "threading.Thread(target=threading.Event().wait).start()")
-    assert (ran.returncode, ran.stderr) == (1, f"lakehouse: {TOLD.format('with exit code 3')}\n")
+    assert (ran.returncode, ran.stderr) == (1, f"lakehouse: {TOLD.format(ENDED)}\n")
 
 
 def test_a_process_that_finds_its_own_way_out_is_left_to_it() -> None:
     """The lines of `local.cli.main`: whatever failed, failed because the JVM is gone."""
     ran = run("raise SystemExit(3)", "print(jvm.gone())")
-    assert (ran.returncode, ran.stdout, ran.stderr) == (0, f"{TOLD.format('with exit code 3')}\n", "")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, f"{TOLD.format(ENDED)}\n", "")
 
 
 def test_a_jvm_that_runs_is_not_gone() -> None:

@@ -4,16 +4,16 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.pandas.types import to_arrow_schema
 
-from lakehouse import gold
 from lakehouse.contracts import Contracts, load_contracts
+from lakehouse.engine import gold
+from lakehouse.engine.schemas import arrow_schema
 from lakehouse.kpi_model import Contribution
+from lakehouse.kpi_tables import TABLES, kpis_of, sources_of
 from lakehouse.kpis import KPIS
-from lakehouse.schemas import struct_type
 from lakehouse.settings import CONTRACTS
 
 D1, D2 = date(2026, 2, 28), date(2026, 3, 1)
@@ -220,19 +220,18 @@ def contracts() -> Contracts:
 
 
 @pytest.fixture(scope="module")
-def rows(spark: SparkSession, contracts: Contracts) -> dict[str, list[dict[str, Any]]]:
+def rows(contracts: Contracts) -> dict[str, list[dict[str, Any]]]:
     """The rows of each KPI, computed from SILVER."""
-
-    def silver(source: str) -> DataFrame:
-        schema = struct_type(contracts.table(source))
-        return spark.createDataFrame(pa.Table.from_pylist(SILVER[source], to_arrow_schema(schema)), schema)
-
+    silver = {
+        source: pa.Table.from_pylist(rows, arrow_schema(contracts.table(source))) for source, rows in SILVER.items()
+    }
     found: dict[str, list[dict[str, Any]]] = {kpi.name: [] for kpi in KPIS}
-    for table in gold.TABLES:
-        frame = gold.recompute(contracts[table], {source: silver(source) for source in gold.sources_of(table)})
-        assert frame.columns == list(contracts[table].column_names)
-        for row in frame.collect():
-            found[row["kpi_name"]].append(row.asDict())
+    for table in TABLES:
+        read = {source: silver[source] for source in sources_of(table)}
+        computed = gold.recompute(contracts[table], read, duckdb.connect())
+        assert computed.column_names == list(contracts[table].column_names)
+        for row in computed.to_pylist():
+            found[row["kpi_name"]].append(row)
     return found
 
 
@@ -257,7 +256,7 @@ def test_kpi_has_the_numbers_worked_out_by_hand(kpi: Any, rows: dict[str, list[d
 
 
 def test_the_contracts_name_exactly_the_declared_kpis(contracts: Contracts) -> None:
-    declared = {table: tuple(kpi.name for kpi in gold.kpis_of(table)) for table in gold.TABLES}
+    declared = {table: tuple(kpi.name for kpi in kpis_of(table)) for table in TABLES}
     assert declared == {
         name: contracts[name].column("kpi_name").enum for name in contracts if contracts[name].kind == "gold"
     }
@@ -266,8 +265,8 @@ def test_the_contracts_name_exactly_the_declared_kpis(contracts: Contracts) -> N
 def test_dimensions_are_columns_of_the_gold_contract(contracts: Contracts) -> None:
     used = {
         (table, name)
-        for table in gold.TABLES
-        for kpi in gold.kpis_of(table)
+        for table in TABLES
+        for kpi in kpis_of(table)
         for each in kpi.contributions
         for name in each.dimensions
     }

@@ -1,6 +1,8 @@
 """The jobs' metrics: what is sent, how often, and that nobody's job ends because of them."""
 
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -10,13 +12,15 @@ from moto import mock_aws
 
 from runtime import metrics as reporting
 from runtime.metrics import FRESHNESS, GAPS, NAMESPACE, REJECT_RATIO, RETRIES, Metrics, metrics
-from streaming import fetch, kinesis_client
+from streaming import fetch, kinesis_client, silver
 from streaming.fetch import DataLossError, ShardRange, ShardReader
 from streaming.freshness import Freshness
 from streaming.kinesis_client import StreamClient
 from streaming.kinesis_options import KinesisOptions
 from streaming.shards import Kind, Position
-from streaming.silver import Tally
+from streaming.silver import faulty
+from tests.unit.oracle_deliveries import records
+from tests.unit.silver_lake import SilverLake
 
 
 class Service:
@@ -219,7 +223,17 @@ def test_a_gap_is_reported_before_the_query_fails_because_of_it(
 
 
 def test_a_record_that_came_twice_is_not_faulty() -> None:
-    tally = Tally(rows_in=10)
-    tally.rejected.update({"duplicate": 3, "superseded": 2, "type": 1})
+    assert faulty(Counter({"duplicate": 3, "superseded": 2, "type": 1})) == 1
+    assert faulty(Counter()) == 0
 
-    assert tally.faulty == 1
+
+def test_the_share_of_faulty_records_is_reported_of_every_batch(
+    service: Service, reported: Metrics, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(silver, "metrics", lambda: reported)
+    lake = SilverLake(tmp_path)
+    spend = {"campaign_id": "c", "name": "Spring", "channel": "tv", "date": "2010-12-01", "spend": "10"}
+    lake.process(records("campaigns", spend, spend, b"{", b"["), 0)
+    reported.flush()
+
+    assert service.sent[(REJECT_RATIO, "campaigns")] == {"SampleCount": 4, "Sum": 2, "Minimum": 0, "Maximum": 1}

@@ -12,7 +12,16 @@ from tenacity import wait_none
 
 from lakehouse.settings import Settings
 from local.commands import produce as module
-from local.commands.produce import MOST_BYTES, Produced, ProduceError, ShardRange, partition_key, produce, read
+from local.commands.produce import (
+    MOST_BYTES,
+    Produced,
+    ProduceError,
+    ShardRange,
+    identity_of,
+    partition_key,
+    produce,
+    read,
+)
 
 
 class Kinesis:
@@ -179,3 +188,15 @@ def test_what_was_acknowledged_is_printed_even_when_the_rest_fails(
         "bytes": 2,
         "shards": {"shard-0": {"records": 1, "first": "7", "last": "7"}},
     }
+
+
+def test_a_correction_of_a_visitor_without_a_name_has_the_key_of_its_original() -> None:
+    """On two shards both may arrive in one millisecond, and the older one would stand."""
+    identity = identity_of("web_logs", Settings())
+    original = b'{"event_id": "e1", "timestamp": "2026-01-01T00:00:00Z", "page": "/typo", "user_id": null}'
+    correction = b'{"page": "/right", "timestamp": "2026-01-01T00:00:00Z", "event_id": "e1"}'
+    another = b'{"event_id": "e2", "timestamp": "2026-01-01T00:00:00Z", "page": "/typo"}'
+    assert identity == ("event_id", "timestamp")
+    assert partition_key(original, identity) == partition_key(correction, identity)
+    assert partition_key(original, identity) != partition_key(another, identity)
+    assert partition_key(b'{"event_id": "e1"}', identity) == hashlib.sha256(b'{"event_id": "e1"}').hexdigest()

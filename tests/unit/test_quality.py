@@ -1,16 +1,17 @@
 """Each rule with the message that people read, and the records that break it."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
+import pyarrow as pa
 import pytest
-from pyspark.sql import SparkSession
 
 from lakehouse.contracts import Column, Contracts, load_contracts
-from lakehouse.parsing import parse
-from lakehouse.quality import CHECKS, Rule, literal, rules
-from lakehouse.schemas import envelope_type
+from lakehouse.engine.check import CHECKS, rules
+from lakehouse.engine.parse import parse
+from lakehouse.engine.schemas import TIMESTAMP, arrow_type, envelope_schema
 from lakehouse.settings import CONTRACTS
 
 ARRIVED = datetime(2010, 12, 1, 12, 0, tzinfo=UTC)
@@ -60,59 +61,64 @@ def test_checks_are_listed_in_the_order_they_are_tried() -> None:
         (
             "pos",
             "quantity",
-            [
-                Rule("required", "must have a value", "`quantity` is null"),
-                Rule(
-                    "range",
-                    "must be at least -1000000 and at most 1000000",
-                    "`quantity` < -1000000 or `quantity` > 1000000",
-                ),
-            ],
+            [("required", "must have a value"), ("range", "must be at least -1000000 and at most 1000000")],
         ),
         ("pos", "discount_applied", []),
         (
             "crm",
             "channel",
-            [
-                Rule(
-                    "pattern",
-                    "must match ^[a-z][a-z0-9_ -]*$",
-                    r"not rlike(`channel`, '\\A(?:^[a-z][a-z0-9_ -]*$)\\z')",
-                ),
-                Rule("length", "must have at most 64 characters", "char_length(`channel`) > 64"),
-            ],
+            [("pattern", "must match ^[a-z][a-z0-9_ -]*$"), ("length", "must have at most 64 characters")],
         ),
-        (
-            "crm",
-            "status",
-            [
-                Rule(
-                    "enum",
-                    "must be one of opened, updated, resolved",
-                    "`status` not in ('opened', 'updated', 'resolved')",
-                )
-            ],
-        ),
-        (
-            "campaigns",
-            "date",
-            [
-                Rule("required", "must have a value", "`date` is null"),
-                Rule("event_time", TIME, "`date` < date '2000-01-01' or `date` > arrived_at + interval 24 hours"),
-            ],
-        ),
+        ("crm", "status", [("enum", "must be one of opened, updated, resolved")]),
+        ("campaigns", "date", [("required", "must have a value"), ("event_time", TIME)]),
     ],
 )
-def test_rules_of_a_column(contracts: Contracts, source: str, column: str, expected: list[Rule]) -> None:
+def test_rules_of_a_column(contracts: Contracts, source: str, column: str, expected: list[tuple[str, str]]) -> None:
     contract = contracts.source(source)
-    assert list(rules(contract.column(column), contract)) == expected
+    assert [(rule.name, rule.message) for rule in rules(contract.column(column), contract)] == expected
 
 
-def test_a_quote_in_a_valid_value_stays_a_text(contracts: Contracts) -> None:
-    column = Column("c", "c", "string", False, "c", "public", enum=("it's", "a\\b"))
-    (rule,) = rules(column, contracts.source("pos"))
-    assert rule.broken == r"`c` not in ('it\'s', 'a\\b')"
-    assert literal("x' or 1=1 --") == r"'x\' or 1=1 --'"
+def column(type_name: str, **rule: Any) -> Column:
+    return Column("c", "c", type_name, False, "c", "public", **rule)
+
+
+@pytest.mark.parametrize(
+    ("ruled", "kept", "broken"),
+    [
+        (
+            column("string", enum=("it's", "a\\b", "x|y")),
+            ["it's", "a\\b", "x|y"],
+            ["its", "a\\\\b", "x", "x|y ", "IT'S"],
+        ),
+        (column("string", pattern="a|ab"), ["a", "ab"], ["b", "abc", "xa", "a\n", "\na"]),
+        (column("string", pattern="[A-Z]{2}"), ["GB"], ["gb", "GBR", "G", "ÄÖ"]),
+        (column("string", pattern=r"\d+$"), ["1", "25"], ["\u0663", "1\n"]),
+        (column("string", max_length=2), ["", "é", "😀😀"], ["😀😀😀", "e\u0301x"]),
+        (column("int", minimum=Decimal("1.5")), [2, 2**31 - 1], [1, 0, -(2**31)]),
+        (column("int", maximum=Decimal(10**12)), [2**31 - 1], []),
+        (column("bigint", minimum=Decimal("1E+3"), maximum=Decimal(2**53 + 1)), [1000, 2**53 + 1], [999, 2**53 + 2]),
+        (column("decimal(38,2)", minimum=Decimal("0.001")), [Decimal("0.01"), Decimal("9" * 36)], [Decimal("-0.01")]),
+        (column("decimal(38,38)", maximum=Decimal("1E+20")), [Decimal("0." + "9" * 38)], []),
+        (column("decimal(18,4)", maximum=Decimal("0.1")), [Decimal("0.1000"), Decimal("-1")], [Decimal("0.1001")]),
+    ],
+)
+def test_a_rule_is_broken_by_these_values_and_never_by_null(
+    contracts: Contracts, ruled: Column, kept: list[Any], broken: list[Any]
+) -> None:
+    (rule,) = rules(ruled, contracts.source("pos"))
+    values = pa.array([*kept, None, *broken], arrow_type(ruled.type))
+    arrived_at = pa.array([ARRIVED] * len(values), TIMESTAMP)
+    found = rule.broken(values, arrived_at).fill_null(False).to_pylist()
+    assert found == [False] * len(kept) + [False] + [True] * len(broken)
+
+
+def test_no_event_time_is_early_or_late_for_a_record_of_unknown_arrival_unless_it_is_before_2000(
+    contracts: Contracts,
+) -> None:
+    contract = contracts.source("campaigns")
+    *_, rule = rules(contract.column("date"), contract)
+    values = pa.array([date(1999, 12, 31), date(2000, 1, 1), None], pa.date32())
+    assert rule.broken(values, pa.array([None] * 3, TIMESTAMP)).to_pylist() == [True, None, None]
 
 
 BROKEN: list[tuple[str, dict[str, Any], list[tuple[str, str, str | None, str]]]] = [
@@ -137,6 +143,13 @@ BROKEN: list[tuple[str, dict[str, Any], list[tuple[str, str, str | None, str]]]]
     ("pos", {"customer_id": "x" * 300}, [("length", "customer_id", "x" * 200, "must have at most 128 characters")]),
     ("pos", {"product_id": {"id": 1}}, [("type", "product_id", '{"id":1}', "must be string")]),
     ("pos", {"product_id": '{"id":1}'}, []),
+    (
+        "pos",
+        {"product_id": ["ü", 'a"b', {"x": 1.50, "y": None, "z": [True, {}]}]},
+        [("type", "product_id", r'["ü","a\"b",{"x":1.5,"y":null,"z":[true,{}]}]', "must be string")],
+    ),
+    ("pos", {"quantity": True, "product_id": True}, [("type", "quantity", "true", "must be int")]),
+    ("pos", {"quantity": {"n": ["x" * 300]}}, [("type", "quantity", '{"n":["' + "x" * 193, "must be int")]),
     ("pos", {"timestamp": "1999-12-31T23:59:59Z"}, [("event_time", "timestamp", "1999-12-31T23:59:59Z", TIME)]),
     ("pos", {"timestamp": "2010-12-02T12:00:00Z"}, []),
     ("pos", {"timestamp": "2010-12-02T12:00:01Z"}, [("event_time", "timestamp", "2010-12-02T12:00:01Z", TIME)]),
@@ -171,13 +184,15 @@ BROKEN: list[tuple[str, dict[str, Any], list[tuple[str, str, str | None, str]]]]
 ]
 
 
-def test_each_broken_rule_is_named_with_field_value_and_message(spark: SparkSession, contracts: Contracts) -> None:
+def test_each_broken_rule_is_named_with_field_value_and_message(contracts: Contracts) -> None:
+    schema = envelope_schema(contracts)
     for source in GOOD:
         cases = [(changes, errors) for name, changes, errors in BROKEN if name == source]
         rows = [
             (f"s/0/{n}", json.dumps(GOOD[source] | changes), "utf8", ARRIVED, ARRIVED, None, ARRIVED.date())
             for n, (changes, _) in enumerate(cases)
         ]
-        parsed = parse(spark.createDataFrame(rows, envelope_type(contracts)), contracts.source(source))
-        found = {row["record_id"]: [tuple(each) for each in row["errors"]] for row in parsed.collect()}
+        bronze = pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema=schema)
+        parsed = parse(bronze, contracts.source(source)).to_pylist()
+        found = {row["record_id"]: [tuple(each.values()) for each in row["errors"]] for row in parsed}
         assert found == {f"s/0/{n}": errors for n, (_, errors) in enumerate(cases)}

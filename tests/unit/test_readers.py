@@ -19,10 +19,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.csv_rows import csv_records
-from batch.lines import BASE64, UNREADABLE, UTF8, Limits, Row
-from batch.readers import FileFormat, file_format, read_rows
+from batch.csv_records import csv_records
+from batch.lines import BASE64, LINE, UNREADABLE, UTF8, Limits, Row, at_any_line_break, physical_lines
+from batch.readers import SUFFIXES, FileFormat, file_format, read_rows
 
+DELIVER = "deliver it under its own suffix, or as text"
 SMALL = Limits(line_bytes=64, record_lines=4, header_bytes=40, free_bytes=1000, expansion=20, expanded_bytes=5000)
 
 
@@ -52,12 +53,12 @@ def parquet(table: pa.Table, **options: Any) -> bytes:
 @pytest.mark.parametrize(
     ("path", "wanted"),
     [
-        ("pos/2010-12-01.csv", FileFormat("csv", False)),
-        ("pos/A.CSV.GZ", FileFormat("csv", True)),
-        ("inventory/2010-12-01/08.jsonl.gz", FileFormat("json", True)),
-        ("x.ndjson", FileFormat("json", False)),
-        ("x.json", FileFormat("json", False)),
-        ("x.parquet", FileFormat("parquet", False)),
+        ("pos/2010-12-01.csv", FileFormat("csv")),
+        ("pos/A.CSV.GZ", FileFormat("csv", "gz")),
+        ("inventory/2010-12-01/08.jsonl.gz", FileFormat("json", "gz")),
+        ("x.ndjson", FileFormat("json")),
+        ("x.json", FileFormat("json")),
+        ("x.parquet", FileFormat("parquet")),
         ("x.parquet.gz", None),
         ("x.gz", None),
         ("x.xlsx", None),
@@ -168,14 +169,8 @@ def test_a_packed_empty_file_is_one_unreadable_row(path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "content", "line", "reason"),
     [
-        ("f.xlsx", b"PK", 1, "the suffix is not one of .csv, .json, .jsonl, .ndjson (each also .gz) or .parquet"),
-        ("f.csv", "a,b\n1,2".encode("utf-16"), 1, "the file is UTF-16: only UTF-8 is read"),
-        ("f.json", "{}".encode("utf-32"), 1, "the file is UTF-32: only UTF-8 is read"),
-        ("f.csv", "a,b\n1,2".encode("utf-16-le"), 1, "the header is not UTF-8 text"),
-        ("f.csv", b"caf\xe9,b\n1,2", 1, "the header is not UTF-8 text"),
-        ("f.csv", b"\n\na,b,a\n1,2,3", 3, "the header names a column twice: 'a'"),
-        ("f.csv", b'a,"b\n1,2', 1, "the header has wrong quotes"),
-        ("f.csv", b"a" * 41 + b"\n1", 1, "the header is longer than 40 bytes"),
+        ("f.xlsx", b"PK", 1, f"the suffix is not one of {SUFFIXES}"),
+        ("f.csv", b"PK\x03\x04", 1, "it is an Excel workbook or a zip archive, whatever its name says: " + DELIVER),
         ("f.csv", b"\n\r\n", 1, "empty file"),
         ("f.json", b"\n \n", 3, "empty file"),
         ("f.csv.gz", b"a,b\n1,2", 1, "broken gz: Error -3 while decompressing data: incorrect header check"),
@@ -187,6 +182,41 @@ def test_a_file_that_cannot_be_read_says_why(path: str, content: bytes, line: in
     found = fault(row)
     assert found[:2] == (line, path)
     assert found[2] == reason if reason is not None else found[2].startswith("broken Parquet: ")
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "reason"),
+    [
+        (b"caf\xe9,b\n1,2", 1, "the header is not UTF-8 text"),
+        (b"a\0,b\n1,2", 1, "the header is not UTF-8 text"),
+        (b"\n\na,b,a\n1,2", 3, "the header names a column twice; found 'a'"),
+        (b'a,"b\n1,2', 1, "the header has wrong quotes"),
+    ],
+)
+def test_a_header_that_cannot_be_used_is_told_once_and_every_line_waits_with_it(
+    content: bytes, line: int, reason: str
+) -> None:
+    header = content.strip().partition(b"\n")[0].decode("utf-8", "surrogateescape")
+    told, waiting = rows("f.csv", content)
+    assert (told.line, told.encoding) == (line, UNREADABLE)
+    assert json.loads(told.payload) == {"file": "f.csv", "error": reason, "line": header}
+    assert (waiting.line, waiting.encoding) == (line + 1, LINE)
+    error = f"the header of its file is not understood: see record f.csv#{line}"
+    assert json.loads(waiting.payload) == {"error": error, "header": header, "line": "1,2"}
+
+
+def test_a_header_that_is_too_long_is_not_beside_its_lines() -> None:
+    told, waiting = rows("f.csv", b"a" * 41 + b"\n1")
+    assert json.loads(told.payload)["error"] == "the header is longer than 40 bytes"
+    assert json.loads(told.payload)["line"] == "a" * 41
+    assert set(json.loads(waiting.payload)) == {"error", "line"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"])
+@pytest.mark.parametrize("chunk", [1, 7, 1000])
+def test_text_of_other_unicode_encodings_is_read(encoding: str, chunk: int) -> None:
+    text = "name,b\né,2\n"
+    assert objects(rows("f.csv", text.encode(encoding), chunk=chunk)) == [(2, {"name": "é", "b": "2"})]
 
 
 def test_a_gz_cut_short_keeps_the_rows_before_the_cut() -> None:
@@ -289,8 +319,8 @@ def test_parquet_values_are_exact() -> None:
     columns = {name: [row[name] for _, row in found] for name in table.column_names}
     assert columns == {
         "decimal": ["1.1000000000", "0.0000000000", None],
-        "double": [0.1, "nan", "-inf"],
-        "float": [0.1, "nan", 2.0],
+        "double": [0.1, None, "-inf"],
+        "float": [0.1, None, 2.0],
         "us": ["2010-12-01T08:26:00Z", "1969-12-31T23:59:59.5Z", None],
         "ns": ["1970-01-01T00:00:01.500000001Z", "1970-01-01T00:00:01.5Z", "1969-12-31T23:59:59.999999999Z"],
         "far": [f"{2**60} us since 1970-01-01", f"{-(2**60)} us since 1970-01-01", "1970-01-01T00:00:00Z"],
@@ -355,7 +385,7 @@ def test_what_the_source_of_the_bytes_raises_goes_through() -> None:
             list(read_rows(path, failing(), 10, SMALL))
 
 
-PATHS = ["f.csv", "f.json", "f.parquet", "f.csv.gz", "f.json.gz", "f.txt"]
+PATHS = ["f.csv", "f.json", "f.parquet", "f.csv.gz", "f.json.gz", "f.csv.bz2", "f.zip", "f.tsv", "f.txt", "f.x"]
 CSV_LIKE = st.lists(st.sampled_from([b'"', b",", b"\n", b"\r", b"a", b"\xc3\xa9", b"\xff", b"\0", b" "])).map(b"".join)
 HOSTILE = st.one_of(st.binary(), CSV_LIKE)
 
@@ -367,7 +397,11 @@ def test_no_bytes_raise_and_line_numbers_grow(path: str, content: bytes, packed:
     found = rows(path, stored, chunk=chunk)
     lines = [row.line for row in found]
     assert lines == sorted(set(lines))
-    assert all(row.encoding in (UTF8, BASE64) for row in found[:-1])
+    kinds = {row.encoding for row in found[:-1]}
+    assert kinds <= {UTF8, BASE64} or (found[0].encoding, kinds) in [
+        (UNREADABLE, {UNREADABLE}),
+        (UNREADABLE, {UNREADABLE, LINE}),
+    ]
     for row in found:
         row.payload.encode()
 
@@ -386,7 +420,7 @@ def test_no_damage_to_a_parquet_file_raises(position: int, damage: bytes) -> Non
 def test_every_csv_byte_is_in_exactly_one_record(content: bytes, chunk: int) -> None:
     limits = Limits(record_lines=4)
     pieces = (content[start : start + chunk] for start in range(0, len(content), chunk))
-    found = list(csv_records(pieces, limits))
+    found = list(csv_records(physical_lines(pieces, limits, at_any_line_break), limits))
     lines = content.splitlines(keepends=True)
     blank = {number for number, line in enumerate(lines, 1) if not line.strip(b"\r\n")}
     covered: set[int] = set()

@@ -49,6 +49,8 @@ def test_a_computed_column_is_late_if_it_follows_from_late_values(
         [("r", "category", "toys"), ("r", "label", label)] + [("r", "month", month)] * (month != "2010-12"),
         "key string, column string, found string",
     )
-    late = LateReferences(contracts, contracts.source("pos"), silver, deliveries)
+    late = LateReferences(contracts, contracts.source("pos"), silver, {"products", "stores"}, deliveries)
     rest, rows = late.without_late(cells, wanted, found)
     assert ([tuple(row) for row in rest.select("column", "found").collect()], rows) == (left, 1)
+    up_to_date = LateReferences(contracts, contracts.source("pos"), silver, set(), deliveries)
+    assert up_to_date.without_late(cells, wanted, found) == (cells, 0)

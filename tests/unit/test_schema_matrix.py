@@ -7,16 +7,17 @@ what to do, and leaves the table as it is.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
-from pyspark.sql import SparkSession
-from pyspark.sql.types import DataType, LongType, StringType, StructField, StructType
 
 from lakehouse.contracts import Contracts, load_contracts
+from lakehouse.delta.table import IncompatibleTableError
+from lakehouse.engine.schemas import arrow_schema, envelope_schema, rejected_schema
 from lakehouse.layout import Layout
-from lakehouse.schemas import envelope_type, rejected_type, struct_type
 from lakehouse.settings import CONTRACTS
-from runtime.tables import IncompatibleTableError, ensure_table, table_version
+from runtime.tables import ensure_table, open_table, table_version
 
 
 @dataclass(frozen=True)
@@ -28,15 +29,15 @@ class Layer:
     renamed_type: str
     widened: str
     widened_type: str
-    wider: DataType
+    wider: pa.DataType
     wider_type: str
 
 
 LAYERS = (
-    Layer("bronze.pos", "payload", "string", "ingest_date", "date", StringType(), "string"),
-    Layer("silver.validated_pos", "store_id", "int", "quantity", "int", LongType(), "bigint"),
-    Layer("gold.sales_kpis", "store_id", "int", "period_start", "date", StringType(), "string"),
-    Layer("rejected.pos", "rule", "string", "batch_number", "bigint", StringType(), "string"),
+    Layer("bronze.pos", "payload", "string", "ingest_date", "date", pa.string(), "string"),
+    Layer("silver.validated_pos", "store_id", "int", "quantity", "int", pa.int64(), "bigint"),
+    Layer("gold.sales_kpis", "store_id", "int", "period_start", "date", pa.string(), "string"),
+    Layer("rejected.pos", "rule", "string", "batch_number", "bigint", pa.string(), "string"),
 )
 
 
@@ -46,81 +47,81 @@ def contracts() -> Contracts:
 
 
 @pytest.fixture(scope="module")
-def root(spark: SparkSession, contracts: Contracts, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def root(contracts: Contracts, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The four tables as their contracts say, with a row of nothing but nulls."""
     root = tmp_path_factory.mktemp("lake")
     for layer in LAYERS:
         uri = Layout(str(root)).table(layer.table)
         schema, partitions = agreed(contracts, layer)
-        ensure_table(spark, uri, schema, partitions, {})
-        spark.createDataFrame([(None,) * len(schema)], schema).write.format("delta").mode("append").save(uri)
+        table = ensure_table(uri, schema, partitions, {})
+        table.append(pa.Table.from_pylist([dict.fromkeys(schema.names)], schema), {}, "")
     return root
 
 
-def agreed(contracts: Contracts, layer: Layer) -> tuple[StructType, Sequence[str]]:
+def agreed(contracts: Contracts, layer: Layer) -> tuple[pa.Schema, Sequence[str]]:
     if layer.table.startswith("bronze."):
-        return envelope_type(contracts), ["ingest_date"]
+        return envelope_schema(contracts), ["ingest_date"]
     if layer.table.startswith("rejected."):
-        return rejected_type(contracts), ["ingest_date"]
+        return rejected_schema(contracts), ["ingest_date"]
     contract = contracts.table(layer.table)
-    return struct_type(contract), contract.partitions
+    return arrow_schema(contract), contract.partitions
 
 
-def without(schema: StructType, name: str) -> list[StructField]:
+def without(schema: pa.Schema, name: str) -> "list[pa.Field[Any]]":
     return [field for field in schema if field.name != name]
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.table)
 def test_what_is_no_addition_is_refused_with_column_types_and_way_out(
-    spark: SparkSession, contracts: Contracts, root: Path, layer: Layer
+    contracts: Contracts, root: Path, layer: Layer
 ) -> None:
     uri = Layout(str(root)).table(layer.table)
     schema, partitions = agreed(contracts, layer)
-    before = table_version(spark, uri)
-    renamed = StructField(f"{layer.renamed}_new", schema[layer.renamed].dataType)
+    before = table_version(uri)
+    renamed = pa.field(f"{layer.renamed}_new", schema.field(layer.renamed).type)
     gone = (
         f"{uri}: its contract no longer has {layer.renamed} ({layer.renamed_type}): keep columns, mark them deprecated"
     )
     new_name = "give the changed column a new name, or replay into a new table"
-    changes: dict[str, tuple[list[StructField], str]] = {
+    changes: dict[str, tuple[list[pa.Field[Any]], str]] = {
         "dropped": (without(schema, layer.renamed), gone),
         "renamed": ([*without(schema, layer.renamed), renamed], gone),
         "widened": (
-            [*without(schema, layer.widened), StructField(layer.widened, layer.wider)],
+            [*without(schema, layer.widened), pa.field(layer.widened, layer.wider)],
             f"{uri}: column {layer.widened} is {layer.widened_type} in the table and {layer.wider_type} in its "
             f"contract: {new_name}",
         ),
         "changed": (
-            [*without(schema, layer.renamed), StructField(layer.renamed, StructType([StructField("x", LongType())]))],
+            [*without(schema, layer.renamed), pa.field(layer.renamed, pa.struct([("x", pa.int64())]))],
             f"{uri}: column {layer.renamed} is {layer.renamed_type} in the table and struct<x:bigint> in its "
             f"contract: {new_name}",
         ),
         "added and required": (
-            [*schema, StructField("till", LongType(), nullable=False)],
+            [*schema, pa.field("till", pa.int64(), nullable=False)],
             f"{uri}: column till (bigint) is new and required, but rows that are there have no value for it: make it "
             "nullable",
         ),
     }
     for change, (fields, message) in changes.items():
         with pytest.raises(IncompatibleTableError) as refused:
-            ensure_table(spark, uri, StructType(fields), partitions, {})
+            ensure_table(uri, pa.schema(fields), partitions, {})
         assert (change, str(refused.value)) == (change, message)
-    assert table_version(spark, uri) == before
+    assert table_version(uri) == before
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.table)
 def test_another_order_changes_nothing_and_an_added_column_is_null_in_the_rows_that_are_there(
-    spark: SparkSession, contracts: Contracts, root: Path, layer: Layer
+    contracts: Contracts, root: Path, layer: Layer
 ) -> None:
     uri = Layout(str(root)).table(layer.table)
     schema, partitions = agreed(contracts, layer)
-    before = table_version(spark, uri)
-    ensure_table(spark, uri, StructType(list(reversed(schema.fields))), partitions, {})
-    assert table_version(spark, uri) == before
+    before = table_version(uri)
+    ensure_table(uri, pa.schema(list(schema)[::-1]), partitions, {})
+    assert table_version(uri) == before
 
     files = {file for file in Path(uri).rglob("*.parquet")}
-    ensure_table(spark, uri, StructType([StructField("till", LongType()), *schema]), partitions, {})
-    rows = spark.read.format("delta").load(uri)
-    assert rows.columns == [*schema.names, "till"]
-    assert [row["till"] for row in rows.collect()] == [None]
+    ensure_table(uri, pa.schema([pa.field("till", pa.int64()), *schema]), partitions, {})
+    table = open_table(uri)
+    assert table.schema.names == [*schema.names, "till"]
+    assert table.read(["till"]).to_pylist() == [{"till": None}]
     assert {file for file in Path(uri).rglob("*.parquet")} == files, "nothing is rewritten"

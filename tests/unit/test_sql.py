@@ -1,6 +1,7 @@
 """`Lake`, the Python API of `lakehouse sql`: what it reads, at which version, and what it refuses."""
 
 import json
+import re
 import threading
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -11,12 +12,16 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
+from lakehouse.contracts import load_contracts
 from lakehouse.errors import LakehouseError
 from lakehouse.layout import Layout
+from lakehouse.settings import CONTRACTS
 from local.duckdb_reader import extension_path
 from local.sql import Lake, MissingTableError
 from local.statements import StatementError
 from tests.unit.sql_lake import EVENTS, HUGE, KPIS, event, fill, kpi, write
+
+RECORD_ID = "Where the record is from: stream/shard/sequence, or path under the landing area#line."
 
 
 @pytest.fixture
@@ -112,6 +117,78 @@ class TestReading:
         ]
         assert {each["column_name"] for each in lake.query("summarize rejected.pos")} == set(EVENTS.names)
         assert lake.query("explain analyze select count(*) from gold.sales_kpis")
+
+    def test_pivot_and_unpivot(self, lake: Lake) -> None:
+        turned = lake.query(
+            "pivot gold.sales_kpis on kpi_name using sum(contributions) group by month order by month -- ok"
+        )
+
+        assert turned == [
+            {"month": "2010-12", "daily_revenue": 4, "refunds": None},
+            {"month": "2011-01", "daily_revenue": None, "refunds": 2},
+        ]
+        assert lake.query(
+            "unpivot (select record_id, quantity from silver.validated_pos) on quantity into name n value v order by v"
+        ) == [
+            {"record_id": "a#2", "n": "quantity", "v": -2},
+            {"record_id": "a#3", "n": "quantity", "v": 1},
+            {"record_id": "a#1", "n": "quantity", "v": 6},
+        ]
+        assert lake.query("with p as (pivot rejected.pos on type using count(*)) select sale from p") == [{"sale": 1}]
+
+    def test_show_lists_the_tables_and_describe_the_columns_with_what_they_are(self, root: Path) -> None:
+        with Lake(str(root), lambda: load_contracts(CONTRACTS)) as lake:
+            assert lake.query("show tables; -- all") == [
+                {
+                    "table": "gold.sales_kpis",
+                    "comment": "KPIs: revenue_by_store, revenue_by_region, units_sold, average_basket, "
+                    "product_conversion_rate, daily_revenue, refunds, discounts, net_sales",
+                },
+                {
+                    "table": "rejected.pos",
+                    "comment": "Rejected, with the reason: one line of a till receipt: a product sold, or returned "
+                    "when the quantity is negative.",
+                },
+                {"table": "silver.validated_pos", "comment": "One till line, each once, in its latest correction."},
+            ]
+            assert [each["table"] for each in lake.query("show tables from gold")] == ["gold.sales_kpis"]
+            assert lake.query("describe silver.validated_pos") == [
+                {"column_name": "record_id", "column_type": "VARCHAR", "comment": RECORD_ID},
+                {
+                    "column_name": "event_time",
+                    "column_type": "TIMESTAMP WITH TIME ZONE",
+                    "comment": "When the line was rung up.",
+                },
+                {"column_name": "quantity", "column_type": "INTEGER", "comment": "Pieces; negative on a return."},
+                {"column_name": "region", "column_type": "VARCHAR", "comment": "Region of the store at that time."},
+                {
+                    "column_name": "type",
+                    "column_type": "VARCHAR",
+                    "comment": "sale, or refund when the quantity is negative.",
+                },
+            ]
+            assert lake.query("show gold.sales_kpis") == lake.query("describe gold.sales_kpis")
+
+    @pytest.mark.parametrize("name", ["50%", "%", "100 % ours", "%zz"])
+    def test_percent_signs_in_the_path(self, root: Path, name: str) -> None:
+        moved = root.rename(root.with_name(name))
+
+        with Lake(str(moved)) as lake:
+            assert lake.query("select count(*) n, min(type) t from silver.validated_pos") == [
+                {"n": 3, "t": "50% off/€"}
+            ]
+            assert lake.tables() == ["gold.sales_kpis", "rejected.pos", "silver.validated_pos"]
+            for file in (moved / "rejected/pos/bad_rows").glob("*.parquet"):
+                file.unlink()
+            with pytest.raises(LakehouseError, match=rf"{re.escape(str(moved))} cannot be read: .*{re.escape(name)}/"):
+                lake.query("select * from rejected.pos")
+        assert moved.is_dir()
+
+    def test_a_path_that_no_reader_can_find_is_one_line(self, root: Path) -> None:
+        moved = root.rename(root.with_name("a%20b"))
+
+        with pytest.raises(LakehouseError, match="take %20 in a path for an encoded character. Rename that folder$"):
+            Lake(str(moved))
 
     def test_two_columns_of_one_name_are_both_there(self, lake: Lake) -> None:
         assert lake.query("select 1 as a, 2 as a, 3 as a_1") == [{"a": 1, "a_1": 2, "a_1_1": 3}]

@@ -11,7 +11,7 @@ import typer
 from lakehouse.settings import Settings
 from local.commands import sql as command
 from local.sql_examples import EXAMPLES
-from local.statements import tables_read
+from local.statements import question
 from tests.unit.sql_lake import EVENTS, HUGE, event, fill, write
 
 
@@ -82,4 +82,5 @@ class TestCommand:
 
         assert len(examples) >= 5
         for example in examples:
-            assert tables_read(example.replace('\\"', '"'))
+            asked = question(example.replace('\\"', '"'))
+            assert asked.tables or asked.asks_for == "tables"

@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
-from pyspark.sql import Row, SparkSession
 
-from lakehouse import silver
 from lakehouse.contracts import Contracts, load_contracts
-from lakehouse.parsing import parse
-from lakehouse.schemas import envelope_type
+from lakehouse.engine.enrich import compute
+from lakehouse.engine.parse import parse
+from lakehouse.engine.schemas import envelope_schema
 from lakehouse.settings import CONTRACTS
 from local.oracle.checking import arrival_of_record, checked
 from local.oracle.deliveries import DeliveredRecord
@@ -94,17 +96,17 @@ def contracts() -> Contracts:
     return load_contracts(CONTRACTS)
 
 
-def test_every_accepted_time_is_this_moment_in_this_month(spark: SparkSession, contracts: Contracts) -> None:
+def test_every_accepted_time_is_this_moment_in_this_month(contracts: Contracts) -> None:
     times = [time for time, _ in ACCEPTED]
-    rows = _parsed(spark, contracts, "crm", [_contact(time) for time in times])
+    rows = _parsed(contracts, "crm", [_contact(time) for time in times])
     found = [(row["micros"], row["month"], [each["rule"] for each in row["errors"]]) for row in rows]
     wanted: list[tuple[int, str, list[str]]] = [(_micros(moment), moment[:7], []) for _, moment in ACCEPTED]
     for time, is_found, is_wanted in zip(times, found, wanted, strict=True):
         assert (time, is_found) == (time, is_wanted)
 
 
-def test_every_other_time_is_refused_with_the_rule(spark: SparkSession, contracts: Contracts) -> None:
-    rows = _parsed(spark, contracts, "crm", [_contact(time) for time, _ in REFUSED])
+def test_every_other_time_is_refused_with_the_rule(contracts: Contracts) -> None:
+    rows = _parsed(contracts, "crm", [_contact(time) for time, _ in REFUSED])
     for (time, rule), row in zip(REFUSED, rows, strict=True):
         errors = [(each["rule"], each["column"]) for each in row["errors"]]
         assert (time, errors) == (time, [(rule, "timestamp")])
@@ -131,9 +133,7 @@ REFERENCES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("source", REFERENCES)
-def test_reference_data_may_begin_to_hold_up_to_two_years_from_now(
-    spark: SparkSession, contracts: Contracts, source: str
-) -> None:
+def test_reference_data_may_begin_to_hold_up_to_two_years_from_now(contracts: Contracts, source: str) -> None:
     last = ARRIVED + timedelta(days=732)
     times = {
         "2024-05-01T00:00:00Z": None,
@@ -143,7 +143,7 @@ def test_reference_data_may_begin_to_hold_up_to_two_years_from_now(
         "1999-12-31T23:59:59Z": "event_time",
     }
     payloads = [REFERENCES[source] | {"valid_from": time} for time in times]
-    rows = _parsed(spark, contracts, source, payloads)
+    rows = _parsed(contracts, source, payloads)
     assert [row["errors"][0]["rule"] if row["errors"] else None for row in rows] == list(times.values())
     assert rows[-1]["errors"][0]["message"] == "must be from 2000-01-01 on, at most 732 days after the record arrived"
     judged = checked([arrival_of_record(_delivered(source, payload)) for payload in payloads], SOURCES[source])
@@ -162,17 +162,16 @@ def _delivered(source: str, payload: dict[str, Any]) -> DeliveredRecord:
     return DeliveredRecord(source, source, "0", "1", ARRIVED, json.dumps(payload).encode())
 
 
-def _parsed(
-    spark: SparkSession, contracts: Contracts, source: str, payloads: Sequence[dict[str, Any]]
-) -> Sequence[Row]:
+def _parsed(contracts: Contracts, source: str, payloads: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The parsed rows in order, with the event time in microseconds, and the month for sources that have one."""
+    schema = envelope_schema(contracts)
     rows = [
         (f"s/0/{number:04}", json.dumps(payload), "utf8", ARRIVED, ARRIVED, None, ARRIVED.date())
         for number, payload in enumerate(payloads)
     ]
-    contract = contracts.source(source)
-    parsed = parse(spark.createDataFrame(rows, envelope_type(contracts)), contract)
-    table = contracts.silver_of(source)
+    bronze = pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema=schema)
+    contract, table = contracts.source(source), contracts.silver_of(source)
+    parsed = parse(bronze, contract)
     if source not in contracts.references:
-        parsed = silver.enrich(parsed, contract, table, {})
-    return parsed.selectExpr("*", f"unix_micros({table.event_time}) as micros").orderBy("record_id").collect()
+        parsed = compute(parsed, table, duckdb.connect())
+    return parsed.append_column("micros", pc.cast(parsed[str(table.event_time)], pa.int64())).to_pylist()
