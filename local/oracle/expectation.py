@@ -30,7 +30,7 @@ class Expected:
 def expect(files: Iterable[DeliveredFile], records: Iterable[DeliveredRecord]) -> Expected:
     """The expected lake. All reference data counts as known before anything else, whenever it was delivered."""
     files, records = [*files], [*records]
-    unknown = sorted({each.source for each in (*files, *records)} - SOURCES.keys())
+    unknown = sorted(({each.source for each in files} | {each.source for each in records}) - SOURCES.keys())
     if unknown:
         raise ValueError(f"deliveries for {', '.join(unknown)}: the sources are {', '.join(SOURCES)}")
     arrivals: dict[str, list[Arrival]] = defaultdict(list)

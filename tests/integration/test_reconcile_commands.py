@@ -74,7 +74,7 @@ def test_the_command_prints_what_differs_with_its_commits_and_exits_1(lake: Quer
     assert done.returncode == 1, done.stderr
     lines = [" ".join(line.replace("│", " ").split()) for line in done.stdout.splitlines()]
     at = "bronze.pos 2, silver.validated_pos 4, rejected 2"
-    gold = "gold.sales_kpis 2 of silver.validated_pos 2, silver.sessionized_web_logs 2"
+    gold = "gold.sales_kpis 3 of silver.validated_pos 2, silver.sessionized_web_logs 2"
     for row in (
         f"bronze.pos records = silver + rejected 9 0 {at}",
         f"silver.validated_pos one row an identity 4 0 {at}",
