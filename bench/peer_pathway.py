@@ -15,7 +15,7 @@ from local.emulator_installation import find_uv
 from runtime.cache import cache_directory
 
 PROJECT = Path(__file__).resolve().parent / "pathway_peer"
-PATIENCE = 60.0
+PATIENCE = 180.0
 
 
 class PathwayError(Exception):
@@ -32,7 +32,7 @@ class PathwayPeer:
         self._in, self._out, self._log = folder / "in", folder / "out", folder / "pathway.log"
         self._in.mkdir(parents=True)
         self._batch = 0
-        self._known: set[str] = set()
+        self._known: dict[str, bytes | None] = {}
         self._expected = 0
         command = [str(_installed() / "bin" / "python"), str(PROJECT / "events.py"), str(self._in), str(self._out)]
         with self._log.open("wb") as output:
@@ -51,14 +51,16 @@ class PathwayPeer:
 
     def prepare(self, records: pa.Table) -> str:
         """The text of a file with the records; not part of what is measured."""
-        lines = []
+        lines: list[str] = []
+        latest: dict[str, bytes | None] = {}
         for number, data in enumerate(records["data"].to_pylist()):
             fields = json.loads(data or b"")
-            # A row for each new event; a change takes one back and brings one; a repetition changes nothing.
-            fresh = fields["event_id"] not in self._known
-            self._expected += 1 if fresh else 2 * fields["page"].startswith("/corrected")
-            self._known.add(fields["event_id"])
+            latest[str(fields["event_id"])] = data
             lines.append(json.dumps(fields | {"arrival": self._batch * 10_000_000 + number}))
+        # A row for each new event; a change takes one back and brings one; a repetition changes nothing.
+        for event, data in latest.items():
+            self._expected += 1 if event not in self._known else 2 * (self._known[event] != data)
+        self._known |= latest
         self._batch += 1
         return "\n".join([*lines, ""])
 

@@ -3,7 +3,7 @@
 So a silver row has what today's reference data says of its event time, whichever of the two came first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -49,10 +49,12 @@ class LateReferences:
         self.applied: dict[str, int] = {}
         """Versions of reference tables, by transaction id, that silver's rows are right for; for its next commit."""
 
-    def changes(self, silver: OwnedTable, connection: duckdb.DuckDBPyConnection) -> list[Reenriched]:
-        """What has to be written, a reference table after the other; nothing of a table that has just been made."""
-        found = (self._changes_of(name, silver, connection) for name in self._names)
-        return [each for each in found if each is not None]
+    def changes(self, silver: OwnedTable, connection: duckdb.DuckDBPyConnection) -> Iterator[Reenriched]:
+        """What has to be written, a reference table after the other: each sees what was written of the one before."""
+        for name in self._names:
+            found = self._changes_of(name, silver, connection)
+            if found is not None:
+                yield found
 
     def _changes_of(self, name: str, silver: OwnedTable, connection: duckdb.DuckDBPyConnection) -> Reenriched | None:
         uri = self._layout.table(f"silver.{name}")
@@ -64,38 +66,58 @@ class LateReferences:
         app_id, newest = f"silver.{name}@{log.id}", log.newest()
         committed = silver.transaction(app_id)
         applied = max(-1 if committed is None else committed, self.applied.get(app_id, -1))
+        if applied < 0 and silver.files():
+            # Rows that nobody has held against this table: those of release 0.1.0, or from before it was made.
+            return self._reenriched(
+                name, app_id, 0, newest, self._references.current([name])[name].rows, silver, connection
+            )
         if applied < 0:
             # What is written from now on is looked up in this version or a newer one.
             self.applied[app_id] = newest
         bite = log.changed(applied, NO_LIMIT) if 0 <= applied < newest else None
         if bite is None:
             return None
-        old, new = self._again(name, bite.rows, silver, connection)
-        if not old.num_rows:
-            self.applied[app_id] = bite.last
+        return self._reenriched(name, app_id, bite.first, bite.last, bite.rows, silver, connection)
+
+    def _reenriched(
+        self,
+        name: str,
+        app_id: str,
+        first: int,
+        last: int,
+        changed: pa.Table,
+        silver: OwnedTable,
+        connection: duckdb.DuckDBPyConnection,
+    ) -> Reenriched | None:
+        """What reference rows change in silver; where that is nothing, it is noted for silver's next commit."""
+        found = self._again(name, changed, silver, connection) if changed.num_rows else []
+        if not found:
+            self.applied[app_id] = last
             return None
-        return Reenriched(f"silver.{name}", app_id, bite.first, bite.last, old, new)
+        old, new = (pa.concat_tables(parts) for parts in zip(*found, strict=True))
+        return Reenriched(f"silver.{name}", app_id, first, last, old, new)
 
     def _again(
         self, name: str, changed: pa.Table, silver: OwnedTable, connection: duckdb.DuckDBPyConnection
-    ) -> tuple[pa.Table, pa.Table]:
-        """The silver rows that changed reference rows govern and that differ, as they are and as they will be."""
-        none = silver.schema.empty_table().select(list(self._silver.column_names))
-        if not changed.num_rows:
-            return none, none
+    ) -> list[tuple[pa.Table, pa.Table]]:
+        """The silver rows that changed reference rows govern and that differ, as they are and as they will be. A month
+        is read after the other: there may be years of them.
+        """
         reference = self._contracts.source(name)
         wanted = {key for (key,) in keys(changed, [reference.reference_key])}
-        since = pc.min(microseconds(changed[str(reference.event_time)])).as_py()
-        time = str(self._silver.event_time)
-        scopes = [
-            _scope(each.stored_as, sorted(wanted))
-            for each in self._source.columns
-            if (each.reference or ("",))[0] == name
-        ]
-        predicate = f"{column(time)} >= {timestamp(int(since or 0))} AND ({' OR '.join(scopes)})"
-        rows = silver.read(self._silver.column_names, predicate)
+        since = int(pc.min(microseconds(changed[str(reference.event_time)])).as_py() or 0)
+        named = [each.stored_as for each in self._source.columns if (each.reference or ("",))[0] == name]
+        scopes = " OR ".join(_scope(each, sorted(wanted)) for each in named)
+        predicate = f"{column(str(self._silver.event_time))} >= {timestamp(since)} AND ({scopes})"
         current = self._references.current([name])
-        return enriched_again(rows, self._source, self._silver, current, connection)
+        found = []
+        for month in sorted({str(file.partition_values.get("month")) for file in silver.files()}):
+            of_month = f" AND {column('month')} = {literal(month)}" if "month" in self._silver.partitions else ""
+            rows = silver.read(self._silver.column_names, predicate + of_month)
+            old, new = enriched_again(rows, self._source, self._silver, current, connection)
+            if old.num_rows:
+                found.append((old, new))
+        return found
 
 
 def _scope(name: str, wanted: Sequence[object]) -> str:
