@@ -16,6 +16,8 @@ from lakehouse.contracts import Column, Contract
 from lakehouse.engine.schemas import ERROR, arrow_type
 
 VALUE_CHARACTERS = 200
+# Which row of a batch a row of DuckDB's answer is of.
+NUMBER = "_number"
 
 
 def microseconds(times: "pa.ChunkedArray[Any]") -> "pa.ChunkedArray[Any]":
@@ -116,11 +118,14 @@ def compute(rows: pa.Table, silver: Contract, connection: duckdb.DuckDBPyConnect
     if not columns:
         return rows
     computed = ", ".join(f'TRY({column.expression}) AS "{column.stored_as}"' for column in columns)
-    connection.register("batch", without_zones(rows))
+    numbered = without_zones(rows).append_column(NUMBER, pa.array(range(rows.num_rows), pa.int64()))
+    connection.register("batch", numbered)
     try:
-        found = connection.execute(f"SELECT {computed} FROM batch").to_arrow_table()  # noqa: S608
+        found = connection.execute(f'SELECT {computed}, "{NUMBER}" FROM batch').to_arrow_table()  # noqa: S608
     finally:
         connection.unregister("batch")
+    # An expression may be a join to DuckDB, as a long IN list is: then the rows of several chunks come in any order.
+    found = found.sort_by(NUMBER)
     for column in columns:
         rows = rows.append_column(column.stored_as, found[column.stored_as].cast(arrow_type(column.type)))
     return rows

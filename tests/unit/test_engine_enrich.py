@@ -102,3 +102,19 @@ def test_times_and_dates_are_microseconds() -> None:
         None,
     ]
     assert microseconds(pa.chunked_array([pa.array([date(1970, 1, 2)])])).to_pylist() == [86_400_000_000]
+
+
+def test_computed_columns_are_of_their_own_rows_in_whatever_order_duckdb_gives_them() -> None:
+    """The region of a visit is a long IN list, to DuckDB a join: it gives the rows of several chunks in any order."""
+    source, silver = ALL_CONTRACTS.source("web_logs"), ALL_CONTRACTS.silver_of("web_logs")
+    columns = arrow_schema(source)
+    visits = [
+        {"event_id": f"e{number}", "session_id": f"s{number}", "country": ("GB", "DE", None)[number % 3]}
+        for number in range(1_500)
+    ]
+    rows = pa.Table.from_pylist([{"event_type": "view", "event_time": NOON, **each} for each in visits], columns)
+    cut = pa.concat_tables([rows.slice(first, 70) for first in range(0, rows.num_rows, 70)])
+    for _ in range(5):
+        found = compute(cut, silver, CONNECTION)
+        assert found["visitor_id"].to_pylist() == [f"s{number}" for number in range(1_500)]
+        assert found["region"].to_pylist() == ["uk", "europe", "unknown"] * 500
