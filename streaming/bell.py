@@ -10,7 +10,7 @@ import logging
 import shutil
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -33,6 +33,7 @@ class Bell:
         self._rung = count()
         self._newest: dict[str, int] = {}
         self._stop = threading.Event()
+        self._query_is_active: Callable[[], bool] = lambda: True
         self._thread = threading.Thread(target=self._watch, name=f"bell {name}", daemon=True)
         for folder in ("bells", "checkpoint"):
             (self._folder / folder).mkdir()
@@ -43,9 +44,13 @@ class Bell:
         """Where the query may keep what Spark wants to keep."""
         return f"file://{self._folder}/checkpoint"
 
-    def stream(self, spark: SparkSession) -> DataFrame:
-        """The stream that has something new when the bell rang; from now on the tables are watched."""
+    def watch(self, query_is_active: Callable[[], bool] = lambda: True) -> None:
+        """Watches the tables as long as the query runs."""
+        self._query_is_active = query_is_active
         self._thread.start()
+
+    def stream(self, spark: SparkSession) -> DataFrame:
+        """The stream that has something new when the bell rang."""
         reader = spark.readStream.schema("rung string").option("maxFileAge", "1h")
         return reader.text(f"file://{self._folder}/bells")
 
@@ -69,7 +74,7 @@ class Bell:
         return changed
 
     def _watch(self) -> None:
-        while not self._stop.wait(self._seconds):
+        while not self._stop.wait(self._seconds) and self._query_is_active():
             try:
                 changed = self.look()
             except StorageError as error:

@@ -3,6 +3,7 @@
 import atexit
 from collections.abc import Callable, Sequence
 
+from py4j.protocol import Py4JError
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
@@ -161,13 +162,23 @@ def _following(
         session.conf.set(FILE_MANAGER, LOCAL_CHECKPOINTS)
         writer = bell.stream(session).writeStream.queryName(name).foreachBatch(run)
         writer = writer.option("checkpointLocation", bell.checkpoint)
-        return writer.trigger(processingTime=_interval(seconds)).start()
+        query = writer.trigger(processingTime=_interval(seconds)).start()
+        bell.watch(lambda: _is_active(query))
+        return query
 
     def wake() -> None:
         for bell in bells:
             bell.ring()
 
     return Declaration(name, stage, start, tables=tuple(tables), wake=wake)
+
+
+def _is_active(query: StreamingQuery) -> bool:
+    """Whether the query runs; a JVM that has gone runs none."""
+    try:
+        return bool(query.isActive)
+    except (Py4JError, ConnectionError):
+        return False
 
 
 def _interval(seconds: float) -> str:

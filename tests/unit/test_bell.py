@@ -71,7 +71,7 @@ def test_the_newest_version_is_found_from_any_version_that_is_known(tmp_path: Pa
 
 
 def test_the_watch_rings_for_a_new_version(bell: Bell, tables: list[str]) -> None:
-    bell._thread.start()
+    bell.watch()
     time.sleep(0.1)
     before = rung(bell)
     commit(Path(tables[0]))
@@ -89,8 +89,14 @@ def test_a_store_that_does_not_answer_rings_too(bell: Bell, monkeypatch: pytest.
 
     monkeypatch.setattr(module, "newest_version", refuse)
     before = rung(bell)
-    bell._thread.start()
+    bell.watch()
     deadline = time.monotonic() + PATIENCE_SECONDS
     while rung(bell) == before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert rung(bell) != before
+
+
+def test_it_ends_with_its_query(bell: Bell) -> None:
+    bell.watch(lambda: False)
+    bell._thread.join(PATIENCE_SECONDS)
+    assert not bell._thread.is_alive()
