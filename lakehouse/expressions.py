@@ -1,6 +1,6 @@
 """What a contract says in SQL and patterns, tried when it is loaded: DuckDB SQL and RE2, as the engine runs them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cache
 
 import duckdb
@@ -26,13 +26,6 @@ def fault_of_expression(expression: str, columns: Iterable[tuple[str, str]]) -> 
     except duckdb.Error as error:
         return _told(error)
     return None
-
-
-def faults_of_terms(terms: Mapping[str, str], columns: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The faults among named expressions over the same columns."""
-    known = [*columns]
-    faults = {name: fault_of_expression(expression, known) for name, expression in terms.items()}
-    return {name: fault for name, fault in faults.items() if fault is not None}
 
 
 @cache

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakehouse.contracts import Column, Contract
+from lakehouse.engine.parse import VALUE_CHARACTERS
 from lakehouse.engine.schemas import ERROR, arrow_type
 
-VALUE_CHARACTERS = 200
 # Which row of a batch a row of DuckDB's answer is of.
 NUMBER = "_number"
 
